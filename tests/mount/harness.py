@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""Runs the test functions of one file, each on a mount of its own, where nothing else is.
+
+A test file defines `test_...(m)` functions, m being a Case, and ends with `harness.main(globals())`.
+The process first moves into private IPC, mount and process namespaces, so every segment, mount and
+process that a test leaves over is seen, is a failure, and can harm nobody. See tests/README.md.
+"""
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+from case import Case
+from daemon import mount, umount, MNT_DETACH
+import shm
+
+SKIP = 77
+USER = 65534        # who mounts in an @as_user test, and the stranger elsewhere
+DEADLINE = 25       # seconds for one test
+
+
+def options(*arguments):
+    """Further arguments of smfs for this test."""
+    def mark(test):
+        test.options = getattr(test, 'options', []) + list(arguments)
+        return test
+    return mark
+
+
+def allow_other(test):
+    return options('-o', 'allow_other')(test)
+
+
+def as_user(test):
+    """An ordinary user mounts, works and unmounts; KEYDIR and the mount point are that user's."""
+    test.user = USER
+    return test
+
+
+def unmounted(test):
+    """The test starts smfs itself (Case.start)."""
+    test.unmounted = True
+    return test
+
+
+def deadline(seconds):
+    def mark(test):
+        test.deadline = seconds
+        return test
+    return mark
+
+
+def not_runnable(why):
+    """Mounting is impossible here: a skip, or a failure where the suite must run."""
+    print('cannot run: ' + why)
+    sys.exit(1 if os.environ.get('SMFS_TESTS_MUST_RUN') else SKIP)
+
+
+def enter_namespaces():
+    if os.environ.get('SMFS_TEST_INSIDE') == str(os.getpid()):
+        return
+    if not os.path.exists(os.environ.get('SMFS', '')):
+        not_runnable('SMFS does not name the daemon to test (meson test sets it)')
+    if os.geteuid() != 0:
+        not_runnable('the mount tests need root, for a private namespace and for other users\' rights')
+    if not os.path.exists('/dev/fuse'):
+        not_runnable('there is no /dev/fuse')
+    flags = ['--ipc', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
+    probe = os.spawnvp(os.P_WAIT, 'unshare', ['unshare'] + flags + ['true'])
+    if probe != 0:
+        not_runnable('unshare %s failed with %d' % (' '.join(flags), probe))
+    os.environ['SMFS_TEST_INSIDE'] = '1'        # the pid that --fork gives us in the new namespace
+    sys.stdout.flush()
+    os.execvp('unshare', ['unshare'] + flags + [sys.executable] + sys.argv)
+
+
+def prepare_machine():
+    """A scratch tmpfs; a /dev/fuse and a fuse.conf that let an ordinary user mount, here only."""
+    base = tempfile.mkdtemp(prefix='smfs-test.')
+    try:
+        mount('tmpfs', base, 'tmpfs', data='mode=0755')
+        os.mknod(base + '/fuse', stat.S_IFCHR, os.makedev(10, 229))
+        os.chmod(base + '/fuse', 0o666)
+        with open(base + '/fuse.conf', 'w') as conf:
+            conf.write('user_allow_other\n')
+        mount(base + '/fuse', '/dev/fuse', 'none', 4096)        # MS_BIND
+        if os.path.exists('/etc/fuse.conf'):
+            mount(base + '/fuse.conf', '/etc/fuse.conf', 'none', 4096)
+        os.close(os.open('/dev/fuse', os.O_RDWR))
+    except OSError as e:
+        umount(base, MNT_DETACH)
+        os.rmdir(base)
+        not_runnable(str(e))
+    return base
+
+
+def left_over(case):
+    """Segments, mounts and processes that the test did not put away; removes them, returns sentences."""
+    wrong = []
+    mine = case.own_segments()
+    for seg in shm.listing():
+        if seg.id not in mine:
+            wrong.append('segment left over: key 0x%08x, %d bytes, mode %04o, uid %d, nattch %d%s'
+                         % (seg.key, seg.size, seg.mode, seg.uid, seg.nattch,
+                            ', marked for removal' if seg.removed else ''))
+        elif seg.nattch:
+            wrong.append('segment %d (key 0x%08x) still attached %d times' % (seg.id, seg.key, seg.nattch))
+        shm.remove(seg.id)
+    with open('/proc/self/mountinfo') as table:
+        points = [line.split()[4] for line in table]
+    for point in reversed(points):
+        if point.startswith(case.scratch + '/'):
+            if point != case.keys:
+                wrong.append('mount left over: ' + point)
+            umount(point, MNT_DETACH)
+    return wrong + left_processes()
+
+
+def left_processes():
+    def others():
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+        return [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
+    end = time.monotonic() + 1
+    while others() and time.monotonic() < end:
+        time.sleep(0.005)
+    wrong = []
+    for pid in others():
+        try:
+            with open('/proc/%d/comm' % pid) as comm:
+                wrong.append('process left over: %d %s' % (pid, comm.read().strip()))
+            os.kill(pid, 9)
+        except OSError:
+            pass
+    return wrong
+
+
+def reset_limits():
+    for name, value in LIMITS.items():
+        with open('/proc/sys/kernel/' + name) as now:
+            if now.read() == value:
+                continue
+        with open('/proc/sys/kernel/' + name, 'w') as limit:
+            limit.write(value)
+
+
+def read_limits():
+    return {name: open('/proc/sys/kernel/' + name).read() for name in ('shmmax', 'shmall', 'shmmni')}
+
+
+def where(error):
+    """The line of the test file, and what it said."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename).startswith('test_')]
+    line = 'line %d: ' % frames[-1].lineno if frames else ''
+    text = str(error) if isinstance(error, AssertionError) and str(error) else '%s: %s' % (type(error).__name__, error)
+    if not frames or text == 'AssertionError: ':
+        text += ''.join('\n    ' + x.rstrip() for x in traceback.format_tb(error.__traceback__)[-4:])
+    return line + text
+
+
+def run_body(test, case):
+    """As root in this process; an @as_user test in a child with that user's credentials."""
+    if not case.user:
+        test(case)
+        return
+    failed = case.as_uid(case.user, case.user, [], lambda: caught(test, case))
+    if failed:
+        raise AssertionError(failed)
+
+
+def caught(test, case):
+    try:
+        test(case)
+    except Exception as e:
+        return where(e)
+
+
+def run_one(test, base):
+    case = Case(test, base)
+    wrong = []
+    timers = [threading.Timer(getattr(test, 'deadline', DEADLINE), case.time_out),
+              threading.Timer(getattr(test, 'deadline', DEADLINE) + 15, give_up, [test.__name__])]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        if not getattr(test, 'unmounted', False):
+            case.start()
+        run_body(test, case)
+    except Exception as e:
+        wrong.append(where(e))
+    wrong += case.finish()
+    for timer in timers:
+        timer.cancel()
+    wrong += left_over(case)
+    reset_limits()
+    if case.timed_out:
+        wrong.append('did not end in time; the mount was aborted')
+    shutil.rmtree(case.scratch, ignore_errors=True)
+    return wrong
+
+
+def give_up(name):
+    print('FAIL %s: hangs even after its mount was aborted; the rest is not run' % name, flush=True)
+    os._exit(1)         # we are the first process of the namespace: the kernel ends all others
+
+
+def main(names):
+    enter_namespaces()
+    wanted = sys.argv[1:]
+    tests = [t for n, t in names.items() if n.startswith('test_') and (not wanted or n in wanted)]
+    base = prepare_machine()
+    failed = 0
+    for test in tests:
+        start = time.monotonic()
+        wrong = run_one(test, base)
+        failed += bool(wrong)
+        print('%-4s %s (%.2f s)' % ('FAIL' if wrong else 'ok', test.__name__, time.monotonic() - start))
+        for line in wrong:
+            print('     ' + line.replace('\n', '\n     '))
+        sys.stdout.flush()
+    umount(base, MNT_DETACH)
+    os.rmdir(base)
+    print('%d passed, %d failed' % (len(tests) - failed, failed))
+    sys.exit(1 if failed else 0)
+
+
+LIMITS = read_limits()
