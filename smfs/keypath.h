@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_KEYPATH_H
+#define SMFS_KEYPATH_H
+
+/*
+ * Key paths: from a path under KEYDIR to a descriptor, without ever entering an smfs mount and with the
+ * credentials in force in the calling thread, which has entered the caller before (caller.h).
+ *
+ * Nothing here opens a key file: descriptors are O_PATH. Any of it may hang where a file system does not
+ * answer, so it belongs on a pool thread (pool.h). All functions are thread-safe once keydir_open() is done.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct mounts;
+
+/* A directory on the way, or the result; both descriptors and mounts are known by their mount's id. */
+struct keypath {
+	int fd;			/* O_PATH; -1: none */
+	uint64_t mount;		/* id of the mount it is in */
+	bool procfs;		/* that mount is a /proc */
+	struct stat st;
+	char *path;		/* KEYPATH_REALPATH: absolute, without links, as seen from the root; else NULL */
+};
+
+#define KEYPATH_NONE { .fd = -1 }
+
+struct keydir {
+	struct keypath root;	/* where absolute links start and ".." ends */
+	struct keypath dir;	/* KEYDIR; dir.path is its real path */
+	int *above;		/* O_PATH, the directories between the root and KEYDIR, both left out */
+	unsigned nabove;
+	bool protected_symlinks;	/* fs.protected_symlinks at start */
+	struct mounts *mounts;
+};
+
+/*
+ * Open PATH (absolute, or relative to the working directory) as KEYDIR, with "/" as the root. It stays this
+ * directory whatever is mounted over it later. Errors: those of open(2); ENOTDIR; EINVAL (it lies in an smfs
+ * mount); ENOMEM. OUT is safe to close after an error too.
+ */
+int keydir_open(struct keydir *out, const char *path);
+
+/*
+ * The same in another root: ROOT_FD is a descriptor of it (borrowed), MOUNTINFO the mountinfo file of a
+ * process there ("/proc/PID/mountinfo", read through a descriptor opened now). PATH is absolute in that root.
+ */
+int keydir_open_in(struct keydir *out, int root_fd, const char *mountinfo, const char *path);
+
+void keydir_close(struct keydir *dir);
+
+enum keypath_flags {
+	KEYPATH_DIRECTORY = 1,	/* the last component must be a directory: ENOTDIR */
+	KEYPATH_REALPATH = 2,	/* fill out->path */
+};
+
+/*
+ * Resolve PATH, relative to KEYDIR; "" is KEYDIR itself. Symbolic links are followed as the calling thread
+ * may follow them, the last one too. Close OUT with keypath_close(); it is safe to close after an error.
+ * Errors: ENOENT (nothing there, or in an smfs mount, or PATH has an empty, "." or ".." component, or KEYDIR is
+ * gone); EACCES (a directory that the thread may not search, those above KEYDIR included); ENOTDIR; ELOOP;
+ * ENAMETOOLONG; ENOMEM, EMFILE; those of the file systems on the way.
+ */
+int keypath_resolve(const struct keydir *root, const char *path, unsigned flags, struct keypath *out);
+
+/* The same for one NAME in DIR, a directory resolved before: one step instead of the whole path. */
+int keypath_at(const struct keydir *root, const struct keypath *dir, const char *name, unsigned flags,
+	       struct keypath *out);
+
+/*
+ * A descriptor of the directory KP to read its entries from (getdents, fdopendir); the thread must have read
+ * permission. Errors: ENOTDIR, EACCES, those of open(2).
+ */
+int keypath_open_directory(const struct keypath *kp);
+
+/* A copy with a descriptor of its own, without the path. Errors: EMFILE. */
+int keypath_copy(struct keypath *out, const struct keypath *kp);
+
+void keypath_close(struct keypath *kp);
+
+#endif

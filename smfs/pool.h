@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_POOL_H
+#define SMFS_POOL_H
+
+/*
+ * Threads for jobs that may hang: a key path may lie on a file system that does not answer, and nobody but the
+ * user who asked for it may feel that.
+ *
+ * A job is a struct that its user embeds, allocates and fills; zero what is not named here. The pool calls,
+ * always without its lock and with all signals blocked:
+ *
+ *   work     on a pool thread; may hang
+ *   finish   after work, on the same thread, if the deadline has not passed: replies, and frees the job
+ *   expire   once, on the timekeeper's thread, when the deadline passes first: replies ETIMEDOUT; work may be
+ *            running, so it touches nothing that work writes, must not hang, and must not free
+ *   discard  after expire, when work has returned or will never be called: frees the job
+ *
+ * So each accepted job sees either finish, or expire and then discard; never both, never neither, except for
+ * work that never returns.
+ */
+
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define POOL_TIMEOUT_MS 5000
+
+struct pool;
+
+struct pool_job {
+	void (*work)(struct pool_job *job);
+	void (*finish)(struct pool_job *job);
+	void (*expire)(struct pool_job *job);
+	void (*discard)(struct pool_job *job);
+	uid_t uid;		/* whose turn it takes */
+	unsigned timeout_ms;	/* from pool_submit(); POOL_TIMEOUT_MS as a rule, 0: none (expire only at pool_stop) */
+
+	/* The pool's own. */
+	int state;
+	struct timespec deadline;
+	struct pool_user *user;
+	TAILQ_ENTRY(pool_job) waiting;
+	TAILQ_ENTRY(pool_job) timed;
+};
+
+struct pool_limits {
+	unsigned threads;	/* in all; 0: 128 */
+	unsigned per_user;	/* jobs of one user that run at once, expired ones included; 0: 8 */
+	unsigned idle_ms;	/* an idle thread ends after this; 0: 10,000 */
+};
+
+/*
+ * Start a pool; LIMITS may be NULL. Threads are made as they are needed, one idle one stays. After daemonizing:
+ * threads do not survive a fork. Errors: EAGAIN, ENOMEM.
+ */
+int pool_start(struct pool **out, const struct pool_limits *limits);
+
+/*
+ * Hand JOB over; from a 0 on it is the pool's. A user's jobs start in the order they came; those beyond
+ * the limit wait while others' go ahead. Does not block. Errors, with the job still the caller's: ENOMEM,
+ * ESHUTDOWN.
+ */
+int pool_submit(struct pool *pool, struct pool_job *job);
+
+/*
+ * Take no more jobs, expire those that wait, wait up to WAIT_MS for those that run, expire the rest. Returns the
+ * number of jobs that hang; with 0 all threads are gone and the pool is freed. Otherwise the pool and what those
+ * jobs use must stay until the process exits, which ends their threads.
+ */
+unsigned pool_stop(struct pool *pool, unsigned wait_ms);
+
+#endif
