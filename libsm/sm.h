@@ -32,6 +32,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 #define SM_VERSION "1.0.0"
 
 /* The proj_id is not in 'A'..'z': "key_id out of range.". The class calls it EBADK. */
@@ -287,6 +289,8 @@ struct sm_holder {
  * NULL, is the number of processes whose maps the calling thread may not read.
  */
 ssize_t sm_holder_list(int id, struct sm_holder **out, unsigned *hidden);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The counter segment: its page, and the counter taken by itself.
+ *
+ * The hard fact here is that anyone with write permission shares this page: old programs that know only the
+ * int at offset 0, and programs that write garbage. So the word is loaded once and judged as loaded; the
+ * path is copied out first and looked at afterwards; and the page is faulted in by a system call that can
+ * fail, because touching one that cannot be had (a hugetlb pool run dry, a truncated segment) would kill
+ * the process with SIGBUS.
+ */
+#include "private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define PAGE_BYTES 4096
+#define PAGE_MAGIC 0x315254434d536d73ULL	/* "smSMCTR1" on a little-endian machine */
+#define PAGE_VERSION 1
+
+_Static_assert(sizeof(struct page) <= PAGE_BYTES, "the counter segment is one page");
+
+/* EINVAL is a kernel before 5.14, which does not know the advice; it goes on as programs always did. */
+static int fault_in(void *addr, bool readonly)
+{
+	if (!madvise(addr, PAGE_BYTES, readonly ? MADV_POPULATE_READ : MADV_POPULATE_WRITE) || errno == EINVAL)
+		return 0;
+	return errno == EFAULT || errno == EHWPOISON ? -EIO : -errno;
+}
+
+int counter_attach(int id, bool readonly, struct page **out, size_t *size)
+{
+	struct sm_segment seg;
+	void *addr;
+	int r = sm_segment_stat(id, &seg);
+
+	if (r < 0)
+		return r;
+	if (seg.size < sizeof(int))
+		return -EINVAL;
+	r = sm_segment_attach(id, readonly, &addr);
+	if (r < 0)
+		return r;
+	r = fault_in(addr, readonly);
+	if (r < 0) {
+		sm_segment_detach(addr);
+		return r;
+	}
+	if (size)
+		*size = seg.size;
+	*out = addr;
+	return 0;
+}
+
+void counter_detach(struct page *page)
+{
+	sm_segment_detach(page);
+}
+
+static void record_path(struct page *page, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (path[0] != '/' || len >= sizeof page->path)
+		return;
+	memcpy(page->path, path, len);
+	page->version = PAGE_VERSION;
+	/* Last: who sees the magic sees the path. */
+	atomic_store(&page->magic, PAGE_MAGIC);
+}
+
+int sm_counter_create(key_t counter_key, mode_t mode, const char *path)
+{
+	struct page *page;
+	int id = sm_segment_create(counter_key, PAGE_BYTES, mode);
+
+	/*
+	 * The path is a convenience to those who list, and others may be using the counter already. So
+	 * where it cannot be recorded (a mode that keeps the maker out, no memory) the counter is made all
+	 * the same.
+	 */
+	if (id >= 0 && path && counter_attach(id, false, &page, NULL) == 0) {
+		record_path(page, path);
+		counter_detach(page);
+	}
+	return id;
+}
+
+/* The path of a page of SIZE bytes that may change while we look. */
+static void copy_path(struct page *page, size_t size, char out[SM_PATH_CAPACITY])
+{
+	out[0] = '\0';
+	if (size < sizeof *page || atomic_load(&page->magic) != PAGE_MAGIC || page->version != PAGE_VERSION)
+		return;
+	memcpy(out, page->path, SM_PATH_CAPACITY);
+	if (!memchr(out, '\0', SM_PATH_CAPACITY))
+		out[0] = '\0';
+}
+
+int sm_counter_load(int id, struct sm_counter *out)
+{
+	struct page *page;
+	size_t size;
+	int r = counter_attach(id, true, &page, &size);
+
+	if (r < 0)
+		return r;
+	out->value = word_load(&page->word).counter;
+	copy_path(page, size, out->path);
+	counter_detach(page);
+	return 0;
+}
+
+int sm_counter_value(int id, int *value)
+{
+	struct page *page;
+	int r = counter_attach(id, true, &page, NULL);
+
+	if (r < 0)
+		return r;
+	*value = word_load(&page->word).counter;
+	counter_detach(page);
+	return 0;
+}
+
+int counter_take(struct page *page)
+{
+	struct word w = word_load(&page->word);
+
+	do {
+		if (w.counter <= 0 || word_dead(w))
+			return -ERANGE;
+	} while (!word_swap(&page->word, &w, word_next(w, w.counter - 1)));
+	return w.counter;
+}
+
+int sm_counter_decrement(int id, int *value)
+{
+	struct page *page;
+	int r = counter_attach(id, false, &page, NULL);
+
+	if (r < 0)
+		return r;
+	r = counter_take(page);
+	counter_detach(page);
+	if (r < 0)
+		return r;
+	if (value)
+		*value = r;
+	return 0;
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One holder: joining, leaving, and who else is there.
+ *
+ * The hard fact here is that the count is only a number, while nattch is the truth: the kernel takes a
+ * holder's attachment away however it ends. So a holder has the counter attached from before it counts
+ * until after it has counted down, a last leaver removes nothing that somebody else has attached, and a
+ * forked child, which holds no reference, does not inherit the attachment (MADV_DONTFORK).
+ *
+ * Between finding the segments and counting, they may be removed and made again. So the one who joined looks
+ * once more: if both keys still name the ids that it holds, nobody can remove them any more, because a last
+ * leaver's compare-and-swap to DEAD needs a counter of 1 or less.
+ */
+#include "private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define US 1000LL
+#define MS 1000000LL
+
+/* This process' holds, so that its references are not taken for passing attachments. Guarded by lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hold *holds;
+
+static void lock_holds(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void unlock_holds(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A fork while another thread is in here would leave the child a lock that nobody opens. */
+__attribute__((constructor)) static void guard_fork(void)
+{
+	pthread_atfork(lock_holds, unlock_holds, unlock_holds);
+}
+
+static void enlist(struct hold *hold)
+{
+	lock_holds();
+	hold->next = holds;
+	holds = hold;
+	unlock_holds();
+}
+
+static void delist(struct hold *hold)
+{
+	lock_holds();
+	for (struct hold **at = &holds; *at; at = &(*at)->next) {
+		if (*at == hold) {
+			*at = hold->next;
+			break;
+		}
+	}
+	unlock_holds();
+}
+
+bool hold_is_mine(const struct hold *hold)
+{
+	return hold->pid != 0 && hold->pid == getpid();
+}
+
+static unsigned long count_holds(int counter_id, const struct hold *except)
+{
+	unsigned long n = 0;
+
+	lock_holds();
+	for (const struct hold *h = holds; h; h = h->next) {
+		if (h != except && h->counter_id == counter_id && hold_is_mine(h))
+			n++;
+	}
+	unlock_holds();
+	return n;
+}
+
+/* One try; false if a thread of this process attached the segment meanwhile. */
+static bool others_once(int id, const struct hold *self, struct sm_segment *seg, unsigned long *others)
+{
+	unsigned long own, mine;
+	bool busy, still_busy;
+	uint64_t mark = segment_attach_mark(id, &busy);
+
+	if (sm_segment_stat(id, seg) < 0) {
+		*others = 1;		/* cannot be, with the segment attached; careful */
+		return true;
+	}
+	if (seg->nattch <= 1) {
+		*others = 0;		/* the caller's own */
+		return true;
+	}
+	mine = count_holds(id, self);
+	own = sm_segment_own(id);
+	if (own <= mine)
+		own = mine + 1;
+	*others = seg->nattch > own - mine ? seg->nattch - (own - mine) : 0;
+	return !busy && mark == segment_attach_mark(id, &still_busy);
+}
+
+unsigned long hold_others(int id, const struct hold *self, struct sm_segment *seg)
+{
+	unsigned long others;
+
+	for (int tries = 0; tries < 16; tries++) {
+		if (others_once(id, self, seg, &others))
+			return others;
+	}
+	return seg->nattch - 1;
+}
+
+/* One on. -EAGAIN: dead meanwhile. */
+static int count_up(struct page *page)
+{
+	struct word w = word_load(&page->word);
+	int32_t counter;
+
+	do {
+		if (word_dead(w))
+			return -EAGAIN;
+		counter = w.counter < 0 ? 0 : w.counter;
+		if (counter == INT_MAX)
+			return -EOVERFLOW;
+	} while (!word_swap(&page->word, &w, word_next(w, counter + 1)));
+	return 0;
+}
+
+static int attach_data(struct hold *hold, size_t size)
+{
+	struct sm_segment seg;
+	int r = sm_segment_stat(hold->data_id, &seg);
+
+	if (r < 0)
+		return r == -EIDRM ? -EAGAIN : r;
+	hold->size = seg.size;
+	if (seg.size < size)
+		return -EINVAL;
+	r = sm_segment_attach(hold->data_id, false, &hold->data);
+	return r == -EIDRM ? -EAGAIN : r;
+}
+
+/* With the counter attached: everything that can fail, then count, then look again. */
+static int join_attached(struct hold *hold, key_t data_key, size_t size)
+{
+	struct word w = word_load(&hold->page->word);
+	int r;
+
+	if (word_dead(w)) {
+		pair_help(hold->page, w, hold->counter_key, hold->data_id, hold->counter_id);
+		return -EAGAIN;
+	}
+	if (madvise(hold->page, sizeof *hold->page, MADV_DONTFORK) < 0)
+		return -errno;
+	r = attach_data(hold, size);
+	if (r < 0)
+		return r;
+	r = count_up(hold->page);
+	if (r == 0 && (sm_segment_find(data_key) != hold->data_id ||
+		       sm_segment_find(hold->counter_key) != hold->counter_id)) {
+		/* Only the count: what else is here belongs to others. */
+		counter_take(hold->page);
+		r = -EAGAIN;
+	}
+	if (r < 0)
+		sm_segment_detach(hold->data);
+	return r;
+}
+
+static int join_once(struct hold *hold, key_t data_key, size_t size)
+{
+	int r;
+
+	/* Data first: see pair_help(). */
+	hold->data_id = sm_segment_find(data_key);
+	if (hold->data_id < 0)
+		return hold->data_id;
+	hold->counter_key = sm_key_counter(data_key);
+	hold->counter_id = sm_segment_find(hold->counter_key);
+	if (hold->counter_id < 0)
+		return hold->counter_id;
+	r = counter_attach(hold->counter_id, false, &hold->page, NULL);
+	if (r < 0)
+		return r == -EIDRM ? -EAGAIN : r;
+	r = join_attached(hold, data_key, size);
+	if (r < 0)
+		counter_detach(hold->page);
+	return r;
+}
+
+int hold_join(struct hold *hold, key_t data_key, size_t size)
+{
+	struct retry retry = retry_begin(2000 * MS, 50 * US, 1 * MS);
+	struct hold h = { 0 };
+	int r;
+
+	do
+		r = join_once(&h, data_key, size);
+	while (r == -EAGAIN && retry_sleep(&retry));
+	hold->size = h.size;
+	if (r < 0)
+		return r;
+	*hold = h;
+	hold->pid = getpid();
+	enlist(hold);
+	return 0;
+}
+
+/* False if the counter's key has passed to another segment, which now counts who uses the data. */
+static bool counter_is_current(const struct hold *hold)
+{
+	int now = sm_segment_find(hold->counter_key);
+
+	return now < 0 || now == hold->counter_id;
+}
+
+/* The word says DEAD, by us (W): remove, or take it back where that is refused. */
+static void remove_as_last(struct hold *hold, struct word w)
+{
+	if (pair_remove(hold->data_id, hold->counter_id) == -EPERM)
+		word_swap(&hold->page->word, &w, word_next(w, 0));
+}
+
+/*
+ * Count down, or, as the last, remove both. Others that have the counter attached although the count is 1
+ * or less are joiners about to count, leavers about to detach, or programs whose count was lost: wait for
+ * the first two kinds, and leave the object to the third.
+ */
+static void leave_word(struct hold *hold)
+{
+	struct retry retry = retry_begin(1000 * MS, 200 * US, 50 * MS);
+	_Atomic uint64_t *at = &hold->page->word;
+	struct word w = word_load(at);
+	struct sm_segment seg;
+	bool others, last;
+
+	for (;;) {
+		if (word_dead(w))
+			return;		/* somebody is removing it */
+		if (w.counter > 1) {
+			if (word_swap(at, &w, word_next(w, w.counter - 1)))
+				return;
+			continue;
+		}
+		others = hold_others(hold->counter_id, hold, &seg) > 0;
+		if (others && retry_sleep(&retry)) {
+			w = word_load(at);
+			continue;
+		}
+		last = !others && pair_may_remove(hold->data_id, hold->counter_id) &&
+		       counter_is_current(hold);
+		if (!word_swap(at, &w, last ? word_next_dead(w) : word_next(w, 0)))
+			continue;
+		if (last)
+			remove_as_last(hold, w);
+		return;
+	}
+}
+
+void hold_leave(struct hold *hold)
+{
+	if (hold->pid == 0)
+		return;
+	delist(hold);
+	if (hold_is_mine(hold)) {
+		leave_word(hold);
+		sm_segment_detach(hold->data);
+		counter_detach(hold->page);
+	} else {
+		/* A forked child: the counter was not inherited, its reference is the parent's. */
+		sm_segment_detach(hold->data);
+	}
+	*hold = (struct hold){ 0 };
+}

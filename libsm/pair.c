@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The two segments of one object, made and removed together.
+ *
+ * No system call makes or removes both, so there is an order: the counter is made first and removed last.
+ * Whoever finds a data segment may expect its counter, and removing begins with the DEAD bit in the
+ * counter's word, which turns everybody away. One who died in the middle is helped by whoever comes next:
+ * the helper first changes the word, as a claim, and only the one whose claim succeeded removes. Without the
+ * claim, a helper that was slow could remove what a third one had meanwhile taken back into use.
+ */
+#include "private.h"
+
+#include <errno.h>
+
+#define MS 1000000LL
+
+bool pair_may_remove(int data_id, int counter_id)
+{
+	const int ids[] = { data_id, counter_id };
+	struct sm_segment seg;
+
+	for (int i = 0; i < 2; i++) {
+		if (ids[i] >= 0 && sm_segment_stat(ids[i], &seg) == 0 && !segment_may_remove(&seg))
+			return false;
+	}
+	return true;
+}
+
+int pair_remove(int data_id, int counter_id)
+{
+	if (data_id >= 0 && sm_segment_remove(data_id) == -EPERM)
+		return -EPERM;
+	return sm_segment_remove(counter_id) == -EPERM ? -EPERM : 0;
+}
+
+void pair_help(struct page *page, struct word w, key_t counter_key, int data_id, int counter_id)
+{
+	struct sm_segment seg;
+
+	/*
+	 * DATA_ID was found before COUNTER_ID, and data is made after and removed before its counter. So if
+	 * the key still names this counter, that data belongs to it, or is gone.
+	 */
+	if (sm_segment_find(counter_key) != counter_id)
+		return;
+	if (pair_may_remove(data_id, counter_id)) {
+		if (!word_swap(&page->word, &w, word_next_dead(w)))
+			return;
+		if (pair_remove(data_id, counter_id) == 0)
+			return;
+	}
+	/*
+	 * Not ours to remove. While the last leaver or another helper is attached it will; if nobody is, the
+	 * object lives again. W is older than the look at nattch: a helper that came after has changed it.
+	 */
+	if (hold_others(counter_id, NULL, &seg) == 0)
+		word_swap(&page->word, &w, word_next(w, 0));
+}
+
+/* Take back a counter that this call made, unless somebody has found a use for it. */
+static void take_back(key_t data_key, int counter_id, struct page *page)
+{
+	struct sm_segment seg;
+	struct word w;
+
+	if (!page) {
+		/* A mode that keeps out its own maker. Nobody else could count either. */
+		if (sm_segment_stat(counter_id, &seg) == 0 && seg.nattch == 0)
+			sm_segment_remove(counter_id);
+		return;
+	}
+	w = word_load(&page->word);
+	if (w.counter != 0 || word_dead(w) || hold_others(counter_id, NULL, &seg) > 0)
+		return;
+	if (!word_swap(&page->word, &w, word_next_dead(w)))
+		return;
+	/* Another creator makes its data first and then looks for DEAD; we the reverse: one of us sees. */
+	if (sm_segment_find(data_key) >= 0)
+		word_swap(&page->word, &w, word_next(w, 0));
+	else
+		sm_segment_remove(counter_id);
+}
+
+struct making {
+	key_t data_key;
+	size_t size;
+	mode_t mode;
+	const char *path;
+	int made;		/* the counter that this call made, or -1 */
+};
+
+static int find_or_make_counter(struct making *m)
+{
+	key_t key = sm_key_counter(m->data_key);
+	int id = sm_segment_find(key);
+
+	if (id != -ENOENT)
+		return id;
+	id = sm_counter_create(key, m->mode, m->path);
+	if (id >= 0)
+		m->made = id;
+	return id == -EEXIST ? -EAGAIN : id;
+}
+
+/* The data segment beside an attached, living counter. */
+static int find_or_make_data(struct making *m, size_t *found)
+{
+	struct sm_segment seg;
+	int r = sm_segment_stat_key(m->data_key, &seg);
+
+	if (r == 0) {
+		*found = seg.size;
+		return seg.size < m->size ? -EINVAL : seg.id;
+	}
+	if (r != -ENOENT)
+		return r;
+	*found = m->size;
+	r = sm_segment_create(m->data_key, m->size, m->mode);
+	return r == -EEXIST ? -EAGAIN : r;
+}
+
+/* With the counter attached (PAGE; NULL where its mode keeps out its maker). */
+static int make_beside(struct making *m, int counter_id, struct page *page, size_t *found)
+{
+	key_t counter_key = sm_key_counter(m->data_key);
+	int data_id = sm_segment_find(m->data_key);
+	struct word w = { 0, 0 };
+
+	if (page)
+		w = word_load(&page->word);
+	if (word_dead(w)) {
+		pair_help(page, w, counter_key, data_id, counter_id);
+		return -EAGAIN;
+	}
+	data_id = find_or_make_data(m, found);
+	if (data_id < 0) {
+		if (data_id != -EAGAIN && m->made == counter_id)
+			take_back(m->data_key, counter_id, page);
+		return data_id;
+	}
+	/* What a last leaver removed meanwhile is seen here, or it saw us attached and let it be. */
+	if (page)
+		w = word_load(&page->word);
+	if (word_dead(w) || sm_segment_find(counter_key) != counter_id ||
+	    sm_segment_find(m->data_key) != data_id)
+		return -EAGAIN;
+	return 0;
+}
+
+static int create_once(struct making *m, size_t *found)
+{
+	struct sm_segment seg;
+	struct page *page = NULL;
+	int counter_id, r;
+
+	/* Said before anything is made. */
+	if (sm_segment_stat_key(m->data_key, &seg) == 0 && seg.size < m->size) {
+		*found = seg.size;
+		return -EINVAL;
+	}
+	counter_id = find_or_make_counter(m);
+	if (counter_id < 0)
+		return counter_id;
+	r = counter_attach(counter_id, false, &page, NULL);
+	if (r == -EIDRM)
+		return -EAGAIN;
+	if (r < 0 && !(r == -EACCES && m->made == counter_id)) {
+		if (m->made == counter_id)
+			take_back(m->data_key, counter_id, NULL);
+		return r;
+	}
+	r = make_beside(m, counter_id, page, found);
+	if (page)
+		counter_detach(page);
+	return r;
+}
+
+int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size_t *found)
+{
+	struct making m = { .data_key = data_key, .size = size, .mode = mode, .path = path, .made = -1 };
+	struct retry retry = retry_begin(2000 * MS, MS / 20, 1 * MS);
+	int r;
+
+	*found = 0;
+	do
+		r = create_once(&m, found);
+	while (r == -EAGAIN && retry_sleep(&retry));
+	return r;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIBSM_PRIVATE_H
+#define LIBSM_PRIVATE_H
+
+/* What the library's files share with each other; nothing here is exported. */
+
+#include "sm.h"
+
+#include "word.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PRIVATE __attribute__((visibility("hidden")))
+
+/* ---- segment.c --------------------------------------------------------------------------------- */
+
+/*
+ * A mark that changes when a thread of this process attaches segment ID, and *BUSY while one is at it.
+ * sm_segment_own() is comparable with an nattch read before it only if the mark stayed.
+ */
+PRIVATE uint64_t segment_attach_mark(int id, bool *busy);
+
+/* Whether RMID and SET of a segment with this owner and creator are the calling thread's to do. */
+PRIVATE bool segment_may_remove(const struct sm_segment *seg);
+
+/* ---- counter.c: the counter's page ------------------------------------------------------------- */
+
+struct page {
+	_Atomic uint64_t word;
+	_Atomic uint64_t magic;		/* PAGE_MAGIC once path is there */
+	uint32_t version;
+	uint32_t reserved;
+	char path[SM_PATH_CAPACITY];
+};
+
+/*
+ * Attach counter segment ID, with its first page faulted in. Errors: those of sm_segment_attach(), EINVAL
+ * (smaller than an int), EIO (the page cannot be had). *SIZE, if not NULL, is the segment's.
+ */
+PRIVATE int counter_attach(int id, bool readonly, struct page **out, size_t *size);
+PRIVATE void counter_detach(struct page *page);
+
+/* One off by compare-and-swap, never below 0. Returns what is left, or -ERANGE. */
+PRIVATE int counter_take(struct page *page);
+
+/* ---- pair.c: the two segments of one object ----------------------------------------------------- */
+
+/* Make what is missing of the pair; 0 and *FOUND, the size of the data segment. SIZE is not 0. */
+PRIVATE int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size_t *found);
+
+/* Whether the calling thread may remove both, as far as can be told without trying. */
+PRIVATE bool pair_may_remove(int data_id, int counter_id);
+
+/* Remove data, then counter, by id; what is gone already is no error. DATA_ID -1: none. 0 or -EPERM. */
+PRIVATE int pair_remove(int data_id, int counter_id);
+
+/*
+ * PAGE is the attached counter of a pair whose word was seen as W, dead: do what its last leaver has
+ * not done (yet), or where this process may not, and that leaver is no more, take DEAD off.
+ */
+PRIVATE void pair_help(struct page *page, struct word w, key_t counter_key, int data_id, int counter_id);
+
+/* ---- hold.c: one holder -------------------------------------------------------------------------- */
+
+struct hold {
+	pid_t pid;			/* the process that joined; 0: none did */
+	key_t counter_key;
+	int data_id, counter_id;
+	void *data;
+	struct page *page;		/* not mapped in a forked child */
+	size_t size;
+	struct hold *next;
+};
+
+PRIVATE int hold_join(struct hold *hold, key_t data_key, size_t size);
+PRIVATE void hold_leave(struct hold *hold);
+PRIVATE bool hold_is_mine(const struct hold *hold);
+
+/*
+ * How many have counter segment ID attached besides this process' passing attachments; its holders, SELF
+ * excepted, count like others. The caller has it attached. Where in doubt the answer is too high.
+ */
+PRIVATE unsigned long hold_others(int id, const struct hold *self, struct sm_segment *seg);
+
+/* ---- lines.c ------------------------------------------------------------------------------------- */
+
+#define LINES_BUFFER 65536
+
+/* Called with each whole line, NUL-terminated. A negative return ends the reading and is handed on. */
+typedef int (*line_fn)(char *line, void *arg);
+
+/* Every line of FD, by way of BUFFER (LINES_BUFFER bytes). 0 or -errno. */
+PRIVATE int lines_read(int fd, char *buffer, line_fn fn, void *arg);
+
+#define SCOPED_FD __attribute__((cleanup(scoped_close))) int
+#define SCOPED_BUFFER __attribute__((cleanup(scoped_free))) char *
+
+static inline void scoped_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static inline void scoped_free(char **buffer)
+{
+	free(*buffer);
+}
+
+/* ---- retry.c ------------------------------------------------------------------------------------- */
+
+struct retry {
+	int64_t deadline;		/* CLOCK_MONOTONIC, ns */
+	int64_t pause, longest;		/* ns */
+};
+
+PRIVATE struct retry retry_begin(int64_t total_ns, int64_t first_ns, int64_t longest_ns);
+/* Sleep a little longer than last time. False, at once, when the time is over. */
+PRIVATE bool retry_sleep(struct retry *retry);
+
+/* ---- error.c -------------------------------------------------------------------------------------- */
+
+struct sm_object {
+	char *path;			/* NULL: none was given */
+	char proj_id;
+	size_t size;			/* as asked */
+	size_t found;			/* the kernel's; 0: not known */
+	mode_t mode;
+	int error;
+	char *text;			/* the error in words, or NULL: only its name */
+	struct hold hold;
+};
+
+/* Forget the error; returns 0. */
+PRIVATE int error_clear(sm_object *obj);
+/* Keep ERR (positive, or SM_EBADK) with a text "ERR's name: REASON"; returns -1. REASON may be NULL. */
+PRIVATE int error_set(sm_object *obj, int err, const char *reason, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One segment: the only file that calls shmget, shmat, shmdt and shmctl.
+ *
+ * The hard fact here is that ids and keys belong to everyone: a segment can go, and its key come back with
+ * another id, between any two calls. So each function is one question to the kernel, and the two errors
+ * with which the kernel says "gone" (EINVAL for an id it does not know, EIDRM for one that just went) are
+ * one: EIDRM. SHM_STAT_ANY asks by table slot; that the id it returns is the one asked for is what proves
+ * that the segment is still that one.
+ */
+#include "private.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MODE_BITS 0777
+
+static int gone_or(int err)
+{
+	return err == EINVAL ? -EIDRM : -err;
+}
+
+static void fill(struct sm_segment *out, int id, const struct shmid_ds *ds)
+{
+	*out = (struct sm_segment){
+		.id = id,
+		.key = ds->shm_perm.__key,
+		.size = ds->shm_segsz,
+		.mode = ds->shm_perm.mode & MODE_BITS,
+		.removed = ds->shm_perm.mode & SHM_DEST,
+		.locked = ds->shm_perm.mode & SHM_LOCKED,
+		.uid = ds->shm_perm.uid,
+		.cuid = ds->shm_perm.cuid,
+		.gid = ds->shm_perm.gid,
+		.cgid = ds->shm_perm.cgid,
+		.nattch = ds->shm_nattch,
+		.cpid = ds->shm_cpid,
+		.lpid = ds->shm_lpid,
+		.atime = ds->shm_atime,
+		.dtime = ds->shm_dtime,
+		.ctime = ds->shm_ctime,
+	};
+}
+
+int sm_segment_find(key_t key)
+{
+	int id;
+
+	/* Key 0 is IPC_PRIVATE: looking it up makes a segment. */
+	if (key == IPC_PRIVATE)
+		return -ENOENT;
+	id = shmget(key, 0, 0);
+	return id < 0 ? -errno : id;
+}
+
+/* The kernel takes the slot from the low bits of ID, so a full id and a bare slot are both right. */
+static int stat_slot(int id, struct shmid_ds *ds)
+{
+	int now = shmctl(id, SHM_STAT_ANY, ds);
+
+	return now < 0 ? gone_or(errno) : now;
+}
+
+int sm_segment_stat(int id, struct sm_segment *out)
+{
+	struct shmid_ds ds;
+	int now;
+
+	if (id < 0)
+		return -EIDRM;
+	now = stat_slot(id, &ds);
+	if (now < 0)
+		return now;
+	if (now != id)
+		return -EIDRM;
+	fill(out, id, &ds);
+	return 0;
+}
+
+int sm_segment_stat_key(key_t key, struct sm_segment *out)
+{
+	int id = sm_segment_find(key);
+	int r;
+
+	if (id < 0)
+		return id;
+	r = sm_segment_stat(id, out);
+	return r == -EIDRM ? -ENOENT : r;
+}
+
+int sm_segment_create(key_t key, size_t size, mode_t mode)
+{
+	int id = shmget(key, size, IPC_CREAT | IPC_EXCL | (int)(mode & MODE_BITS));
+
+	return id < 0 ? -errno : id;
+}
+
+/*
+ * Attaches in flight and attaches done, by id. Whoever subtracts this process' own attachments from nattch
+ * needs to know that no other thread attached between the two readings: own would be too high then, others
+ * too low, and an object freed under someone. Detaching errs on the safe side and is not counted.
+ */
+#define MARKS 64
+#define MARK_DONE (1ULL << 16)
+static _Atomic uint64_t marks[MARKS];
+
+uint64_t segment_attach_mark(int id, bool *busy)
+{
+	uint64_t mark = atomic_load(&marks[(unsigned)id % MARKS]);
+
+	*busy = mark % MARK_DONE != 0;
+	return mark;
+}
+
+int sm_segment_attach(int id, bool readonly, void **addr)
+{
+	_Atomic uint64_t *mark = &marks[(unsigned)id % MARKS];
+	void *at;
+	int err;
+
+	atomic_fetch_add(mark, 1);
+	at = shmat(id, NULL, readonly ? SHM_RDONLY : 0);
+	err = errno;
+	atomic_fetch_add(mark, MARK_DONE - 1);
+	if (at == (void *)-1)
+		return gone_or(err);
+	*addr = at;
+	return 0;
+}
+
+int sm_segment_detach(const void *addr)
+{
+	return shmdt(addr) < 0 ? -errno : 0;
+}
+
+int sm_segment_set(int id, uid_t uid, gid_t gid, mode_t mode)
+{
+	struct shmid_ds ds;
+	int now;
+
+	if (mode != (mode_t)-1 && (mode & ~(mode_t)MODE_BITS))
+		return -EINVAL;
+	/* IPC_STAT wants read permission, which an owner need not have. */
+	now = id < 0 ? -EIDRM : stat_slot(id, &ds);
+	if (now < 0)
+		return now;
+	if (now != id)
+		return -EIDRM;
+	if (uid != (uid_t)-1)
+		ds.shm_perm.uid = uid;
+	if (gid != (gid_t)-1)
+		ds.shm_perm.gid = gid;
+	if (mode != (mode_t)-1)
+		ds.shm_perm.mode = (unsigned short)mode;
+	return shmctl(id, IPC_SET, &ds) < 0 ? gone_or(errno) : 0;
+}
+
+int sm_segment_remove(int id)
+{
+	return shmctl(id, IPC_RMID, NULL) < 0 ? gone_or(errno) : 0;
+}
+
+static bool capable_sys_admin(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	/* Pid 0 is the calling thread; a daemon's threads may differ. */
+	if (syscall(SYS_capget, &head, data) < 0)
+		return false;
+	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+bool segment_may_remove(const struct sm_segment *seg)
+{
+	uid_t euid = geteuid();
+
+	return euid == seg->uid || euid == seg->cuid || capable_sys_admin();
+}
+
+ssize_t sm_segment_list(struct sm_segment **out)
+{
+	struct sm_segment *list;
+	struct shm_info info;
+	struct shmid_ds ds;
+	size_t n = 0, room;
+	int highest = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+
+	if (highest < 0)
+		return -errno;
+	room = (size_t)info.used_ids + 16;
+	list = malloc(room * sizeof *list);
+	if (!list)
+		return -ENOMEM;
+	for (int slot = 0; slot <= highest; slot++) {
+		int id = stat_slot(slot, &ds);
+
+		if (id < 0)
+			continue;	/* an empty slot */
+		if (n == room) {
+			struct sm_segment *more = reallocarray(list, room * 2, sizeof *list);
+
+			if (!more) {
+				free(list);
+				return -ENOMEM;
+			}
+			list = more;
+			room *= 2;
+		}
+		fill(&list[n++], id, &ds);
+	}
+	*out = list;
+	return (ssize_t)n;
+}
+
+int sm_limits_get(struct sm_limits *out)
+{
+	struct shminfo limits;
+	struct shm_info info;
+
+	if (shmctl(0, IPC_INFO, (struct shmid_ds *)&limits) < 0 ||
+	    shmctl(0, SHM_INFO, (struct shmid_ds *)&info) < 0)
+		return -errno;
+	*out = (struct sm_limits){
+		.shmmax = limits.shmmax,
+		.shmall = limits.shmall,
+		.shmmni = limits.shmmni,
+		.used = (uint64_t)info.used_ids,
+		.pages = info.shm_tot,
+		.resident = info.shm_rss,
+		.swapped = info.shm_swp,
+	};
+	return 0;
+}

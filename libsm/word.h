@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIBSM_WORD_H
+#define LIBSM_WORD_H
+
+/*
+ * The first 8 bytes of a counter segment: one atomic word of the int that old programs count in and a
+ * sequence number beside it. Every change by libsm raises the sequence number, so a compare-and-swap that
+ * succeeds proves that nobody of libsm's joined, left or repaired since the load, even if the counter has
+ * the same value again. In a segment of 4 bytes the other 4 exist too: the kernel maps a whole page.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "the word is shared between processes");
+
+struct word {
+	int32_t counter;
+	uint32_t seq;		/* 31 bits, and WORD_DEAD */
+};
+
+/* The last leaver is removing both segments; whoever meets this helps, and starts over. */
+#define WORD_DEAD 0x80000000u
+
+/*
+ * A dead word's counter is 0. An old program that does not know the bit may still count once or twice on
+ * top of it. Anything else is not ours: garbage must not make anyone remove an object.
+ */
+#define WORD_DEAD_COUNTER_MAX 64
+
+static inline struct word word_load(_Atomic uint64_t *at)
+{
+	uint64_t bits = atomic_load(at);
+	struct word w;
+
+	memcpy(&w, &bits, sizeof w);
+	return w;
+}
+
+static inline bool word_dead(struct word w)
+{
+	return (w.seq & WORD_DEAD) && w.counter >= 0 && w.counter <= WORD_DEAD_COUNTER_MAX;
+}
+
+static inline bool word_same(struct word a, struct word b)
+{
+	return a.counter == b.counter && a.seq == b.seq;
+}
+
+/* The word after W with this counter. */
+static inline struct word word_next(struct word w, int32_t counter)
+{
+	return (struct word){ counter, (w.seq + 1) & ~WORD_DEAD };
+}
+
+static inline struct word word_next_dead(struct word w)
+{
+	return (struct word){ 0, (w.seq + 1) | WORD_DEAD };
+}
+
+/* Swap *W for TO. On failure *W is what stands there instead; on success it is TO. */
+static inline bool word_swap(_Atomic uint64_t *at, struct word *w, struct word to)
+{
+	uint64_t old, new;
+	bool done;
+
+	memcpy(&old, w, sizeof old);
+	memcpy(&new, &to, sizeof new);
+	done = atomic_compare_exchange_strong(at, &old, new);
+	if (done)
+		old = new;
+	memcpy(w, &old, sizeof old);
+	return done;
+}
+
+#endif
