@@ -13,7 +13,8 @@
  *   - The destructor never ends the program. It detaches both segments, and frees them if this was the last
  *     reference. An object that accessed nothing changes nothing.
  *   - The counter is counted atomically, and processes that join and leave at one instant lose no count.
- *   - A second shmAccess() of the same object succeeds and counts nothing more.
+ *   - A second shmAccess() of the same object succeeds and counts nothing more. In a forked child the parent's
+ *     reference stays the parent's; shmAccess() there is a reference of the child's own.
  *   - setUniquePathID() of an accessed object begins another one; what was accessed before stays attached,
  *     and counted, until the destructor.
  *   - An SMObject is one reference and is not copied. It may be moved, so it can be returned or kept in a
@@ -100,11 +101,11 @@ public:
 	// Attach both, count one reference, and let pdata_ point to the bytes. 0, or -1 and error_handle_.
 	int shmAccess()
 	{
-		if (accessed()) {
+		const int result = ended(ready() ? sm_access(object_.get()) : -1);
+		if (result < 0 && error_handle_ == EBUSY) {	// it is accessed already
 			error_handle_ = 0;
 			return 0;
 		}
-		const int result = ended(ready() ? sm_access(object_.get()) : -1);
 		pdata_ = result == 0 ? sm_data(object_.get()) : nullptr;
 		return result;
 	}
