@@ -105,12 +105,15 @@ static void copy_path(struct page *page, size_t size, char out[SM_PATH_CAPACITY]
 int sm_counter_load(int id, struct sm_counter *out)
 {
 	struct page *page;
+	struct word word;
 	size_t size;
 	int r = counter_attach(id, true, &page, &size);
 
 	if (r < 0)
 		return r;
-	out->value = word_load(&page->word).counter;
+	word = word_load(&page->word);
+	out->value = word.counter;
+	out->changes = word.seq & ~WORD_DEAD;
 	copy_path(page, size, out->path);
 	counter_detach(page);
 	return 0;

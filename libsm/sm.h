@@ -236,6 +236,7 @@ int sm_limits_get(struct sm_limits *out);
 
 struct sm_counter {
 	int value;			/* as it stands, garbage included */
+	uint32_t changes;		/* 0: no program on libsm has counted in it since it was made */
 	char path[SM_PATH_CAPACITY];	/* as recorded by whoever made it, "" if nothing is; not to be believed */
 };
 
