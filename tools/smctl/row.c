@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+/* What can be said of one row of a survey: its name, and whether it is leaked or orphaned. */
+#include <stdlib.h>
+
+#include "survey.h"
+
+unsigned long row_nattch(const struct row *r)
+{
+	unsigned long most = r->seg->nattch;
+
+	if (r->whole && r->obj && r->obj->counter && r->obj->counter->nattch > most)
+		most = r->obj->counter->nattch;
+	return most;
+}
+
+bool row_leaked(const struct row *r)
+{
+	return r->obj && r->obj->leaked > 0;
+}
+
+bool row_unattached(const struct row *r)
+{
+	const struct object *o = r->obj;
+
+	return o && !(o->counter && o->counter->nattch) && !(o->data && o->data->nattch);
+}
+
+bool row_orphaned(const struct row *r)
+{
+	return row_unattached(r) && (!r->obj->data || (r->obj->counted && r->obj->used));
+}
+
+time_t row_touched(const struct row *r)
+{
+	const struct sm_segment *seg = r->seg;
+	time_t last = seg->ctime;
+
+	/* Whoever looks at a counter attaches it: its attach and detach times say nothing. */
+	if (r->obj && seg == r->obj->counter)
+		return last;
+	if (seg->atime > last)
+		last = seg->atime;
+	return seg->dtime > last ? seg->dtime : last;
+}
+
+char *row_name_raw(const struct row *r)
+{
+	const struct object *o = r->obj;
+
+	if (!o)
+		return NULL;
+	return text_new("%s:%c", o->path ? o->path : "?",
+			sm_key_proj(o->data ? o->data->key : sm_key_data(o->counter->key)));
+}
+
+char *row_name(const struct row *r)
+{
+	char *raw = row_name_raw(r), *name = raw ? text_clean(raw) : NULL;
+
+	free(raw);
+	return name;
+}
