@@ -20,8 +20,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	printf("%d here; last said: %.4095s\n", sm_refcount(obj), (char *)sm_data(obj));
-	fflush(stdout);
 	snprintf(sm_data(obj), sm_size(obj), "%s", argv[3]);
+	fflush(stdout);
 	getchar();
 	sm_object_free(obj);	/* the last one frees the memory */
 	return 0;

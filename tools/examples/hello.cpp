@@ -17,8 +17,9 @@ int main(int argc, char *argv[])
 		return 1;
 	}
 	char *text = static_cast<char *>(object.pdata_);
-	std::cout << "last said: " << text << std::endl;
+	std::cout << "last said: " << text << "\n";
 	strncpy(text, argv[3], 4095);
+	std::cout.flush();
 	std::cin.get();
 	return 0;	// the destructor leaves, and the last one frees the memory
 }
