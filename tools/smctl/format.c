@@ -3,9 +3,9 @@
  * Texts to numbers and back. Whatever comes from a segment or from /proc was written by strangers: no byte of it
  * that could steer a terminal is let through.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,17 +15,24 @@
 
 #include "smctl.h"
 
+/* Invisible, or changing the direction of what follows: a name could pass for another. */
+static bool deceives(wchar_t c)
+{
+	return (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+	       c == 0xad || c == 0x61c || c == 0xfeff;
+}
+
 /* One character of TEXT, printable, in this locale: its length, or 0 if it must be escaped. */
 static size_t printable(const char *text, mbstate_t *state)
 {
 	wchar_t c;
-	size_t n = mbrtowc(&c, text, strlen(text), state);
+	size_t n = mbrtowc(&c, text, strnlen(text, MB_LEN_MAX), state);
 
 	if (n == (size_t)-1 || n == (size_t)-2) {
 		*state = (mbstate_t){ 0 };
 		return 0;
 	}
-	return iswprint((wint_t)c) && wcwidth(c) >= 0 ? n : 0;
+	return iswprint((wint_t)c) && wcwidth(c) >= 0 && !deceives(c) ? n : 0;
 }
 
 char *text_clean(const char *text)

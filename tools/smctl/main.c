@@ -4,10 +4,12 @@
  * know about which verbs exist; dispatch and help both come from it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "smctl.h"
 
@@ -107,10 +109,23 @@ static int dispatch(int argc, char **argv)
 	return verb->run(argc - 1, argv + 1);
 }
 
+/* A closed standard stream would give its number to some other file. */
+static void streams_open(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
 
+	streams_open();
 	setlocale(LC_ALL, "");
 	status = dispatch(argc, argv);
 	if (fflush(stdout) || ferror(stdout)) {

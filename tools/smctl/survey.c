@@ -182,26 +182,35 @@ struct row survey_object(const struct survey *s, size_t i)
 	return (struct row){ .survey = s, .seg = o->data ? o->data : o->counter, .obj = o, .whole = true };
 }
 
-/* Whether segments[i] is what T names: that id, or the data half, or else a counter that has no data. */
-static bool names(const struct survey *s, size_t i, const struct target *t)
+static size_t find_id(const struct survey *s, int id)
 {
-	const struct sm_segment *seg = &s->segments[i];
+	size_t i;
 
-	if (!t->path)
-		return seg->id == t->id;
-	return seg->key == t->key || (seg->key == sm_key_counter(t->key) && !(s->of[i] && s->of[i]->data));
+	for (i = 0; i < s->count && s->segments[i].id != id; i++)
+		;
+	return i;
+}
+
+static size_t find_key(const struct survey *s, key_t key)
+{
+	size_t i;
+
+	for (i = 0; i < s->count && s->segments[i].key != key; i++)
+		;
+	return i;
 }
 
 bool survey_find(struct survey *s, const struct target *t, struct row *out)
 {
-	size_t i;
+	size_t i = t->path ? find_key(s, t->key) : find_id(s, t->id);
 
-	for (i = 0; i < s->count && !names(s, i, t); i++)
-		;
+	if (i == s->count && t->path) {
+		i = find_key(s, sm_key_counter(t->key));
+		if (i < s->count && !s->of[i])
+			object_add(s, NULL, &s->segments[i]);
+	}
 	if (i == s->count)
 		return false;
-	if (t->path && !s->of[i] && s->segments[i].key != t->key)
-		object_add(s, NULL, &s->segments[i]);
 	if (s->of[i] && !s->of[i]->counted)
 		object_read(s, s->of[i]);
 	*out = survey_segment(s, i);

@@ -72,23 +72,29 @@ static bool reached(const struct watch *w, int wanted)
 	return w->value == wanted || (!wanted && w->value < 0);
 }
 
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* TIMEOUT is in seconds; below 0: none. */
 static int wait_for(const struct target *t, int wanted, time_t timeout)
 {
 	struct watch w = { .key = sm_key_counter(t->key), .last.id = -1, .pause_ms = LOOK_MS };
-	struct timespec now, pause = { .tv_nsec = LOOK_MS * 1000000L };
-	time_t end;
+	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	long long end = now_ms() + timeout * 1000LL;
 	int error;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	end = now.tv_sec + timeout;
 	for (;;) {
 		error = look(&w);
 		if (error < 0)
 			return target_fail(t, "read the counter of", error);
 		if (reached(&w, wanted))
 			return DONE;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (timeout >= 0 && now.tv_sec >= end)
+		if (timeout >= 0 && now_ms() >= end)
 			return fail("the counter of %s is %d still, not %d", target_name(t), w.value, wanted);
 		nanosleep(&pause, NULL);
 	}
