@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: MIT
+"""New objects: an object of exactly the size written, however it was written ("Creation" in the contract)."""
+
+import os
+import struct
+
+import harness
+import shm
+from case import equal, errno_of, fails, in_child, shells
+
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+
+
+def gone(m, name='app.key', proj='A'):
+    os.unlink(m.at('%s:%s' % (name, proj)))
+    equal(m.find(name, proj), (None, None), 'after rm')
+
+
+def check(m, contents, what, name='app.key', proj='A'):
+    """An object with just these bytes, a counter of 0; then it is removed."""
+    data, counter = m.find(name, proj)
+    if data is None or counter is None:
+        raise AssertionError('%s: data %s, counter %s' % (what, data, counter))
+    equal(data.size, len(contents), what + ': size')
+    equal(shm.read(data.id) == contents, True, '%s: bytes %r' % (what, shm.read(data.id)[:40]))
+    equal(m.count(name, proj), 0, what + ': counter')
+    equal(counter.size >= 4, True, what + ': size of the counter segment')
+    equal(m.read(name + ':' + proj) == contents, True, what + ': read back')
+    gone(m, name, proj)
+
+
+def test_redirection_makes_just_what_was_written(m):
+    m.key()
+    for shell in shells():
+        for command, contents in (
+                ('printf hi > app.key:A', b'hi'),
+                ('echo hello > app.key:A', b'hello\n'),
+                ('echo hello >> app.key:A', b'hello\n'),
+                ('echo hello >| app.key:A', b'hello\n'),
+                ('printf hi 1<> app.key:A', b'hi'),
+                ('printf "%05000d" 7 > app.key:A', b'%05000d' % 7),
+                ('cat > app.key:A <<END\none\ntwo\nEND', b'one\ntwo\n'),
+                ('{ echo a; (cd $K; ls); echo c; } > app.key:A', b'a\napp.key\nc\n'),
+                ('(echo a; echo b) > app.key:A', b'a\nb\n'),
+                ('for i in 1 2 3; do echo $i; done > app.key:A', b'1\n2\n3\n'),
+                ('echo a | tee app.key:A > /dev/null', b'a\n'),
+                ('exec 3> app.key:A; echo a >&3; echo b >&3; exec 3>&-', b'a\nb\n'),
+                ('exec 3> app.key:A; (echo a >&3); echo b >&3; exec 3>&-', b'a\nb\n'),
+                ('{ (echo a); sh -c "echo b"; cat $K/app.key; echo c; } > app.key:A', b'a\nb\nc\n'),
+                ('f() { echo a; true; echo b; }; f > app.key:A 2>&1', b'a\nb\n'),
+                ('seq 100000 > app.key:A', b''.join(b'%d\n' % i for i in range(1, 100001)))):
+            m.run(command, shell)
+            check(m, contents, '%s: %s' % (shell, command))
+
+
+def test_the_default_size(m):
+    m.key()
+    for shell in shells():
+        for command in (': > app.key:A', 'touch app.key:A', '> app.key:A', ': >> app.key:A', 'truncate -s 0 app.key:A',
+                        'cp /dev/null app.key:A', 'exec 3> app.key:A; exec 4>&3; exec 3>&-; exec 4>&-'):
+            m.run(command, shell)
+            check(m, b'\0' * 4096, '%s: %s' % (shell, command))
+
+
+@harness.options('-o', 'size=64K')
+def test_the_default_size_is_an_option(m):
+    m.key()
+    m.run('touch app.key:A')
+    check(m, b'\0' * 65536, 'size=64K')
+    m.run('printf hi > app.key:A')
+    check(m, b'hi', 'what is written counts more')
+
+
+@harness.unmounted
+def test_sizes_understood_by_the_option(m):
+    m.key()
+    for text, size in (('1', 1), ('5000', 5000), ('10K', 10240), ('2M', 2 << 20), ('1G', 1 << 30)):
+        m.start(options=['-o', 'size=' + text])
+        m.run('touch app.key:A')
+        equal(m.data().size, size, text)
+        gone(m)
+        equal(m.daemons.pop().stop(), [])
+
+
+def test_truncate_and_fallocate(m):
+    m.key()
+    for size in (1, 5000, 1 << 20):
+        m.run('truncate -s %d app.key:A' % size)
+        check(m, b'\0' * size, 'truncate -s %d' % size)
+        m.run('busybox truncate -s %d app.key:A' % size)
+        check(m, b'\0' * size, 'busybox truncate -s %d' % size)
+        m.run('fallocate -l %d app.key:A' % size)
+        check(m, b'\0' * size, 'fallocate -l %d' % size)
+    m.run('truncate -s 1G app.key:A')
+    equal(m.data().size, 1 << 30)
+    gone(m)
+
+
+def test_truncate_makes_it_at_once(m):
+    m.key()
+    for call in (os.ftruncate, lambda fd, n: os.posix_fallocate(fd, 0, n)):
+        fd = os.open(m.at('app.key:A'), NEW)
+        call(fd, 5000)
+        equal(m.data().size, 5000, 'before close')
+        os.close(fd)
+        check(m, b'\0' * 5000, 'after close')
+
+
+def test_truncate_then_write(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.ftruncate(fd, 100)
+    os.pwrite(fd, b'in the middle', 40)
+    os.close(fd)
+    check(m, b'\0' * 40 + b'in the middle' + b'\0' * 47, 'write after ftruncate')
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'x' * 100)
+    os.ftruncate(fd, 10)
+    os.close(fd)
+    check(m, b'x' * 10, 'ftruncate after write')
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'x' * 10)
+    os.ftruncate(fd, 20)
+    os.close(fd)
+    check(m, b'x' * 10 + b'\0' * 10, 'ftruncate to more')
+
+
+def test_cp_and_dd(m):
+    m.key()
+    for size in (1, 4096, 5000, 131072, (3 << 20) + 17):
+        contents = os.urandom(size)
+        with open(m.keys + '/source', 'wb') as source:
+            source.write(contents)
+        for command in ('cp $K/source app.key:A', 'busybox cp $K/source app.key:A', 'cp --sparse=always $K/source app.key:A',
+                        'cp -p $K/source app.key:A', 'cp -a $K/source app.key:A', 'cat $K/source > app.key:A',
+                        'dd if=$K/source of=app.key:A bs=7777 status=none', 'dd if=$K/source of=app.key:A bs=1M conv=fsync status=none',
+                        'busybox dd if=$K/source of=app.key:A bs=4096 2>/dev/null', 'install -m 600 $K/source app.key:A'):
+            m.run(command)
+            check(m, contents, command + ' of %d' % size)
+
+
+def test_dd_with_seek(m):
+    m.key()
+    m.run('printf x | dd of=app.key:A bs=1 seek=9 status=none')
+    check(m, b'\0' * 9 + b'x', 'dd seek')
+    m.run('printf abc | dd of=app.key:A bs=1 seek=9 conv=notrunc status=none')
+    check(m, b'\0' * 9 + b'abc', 'dd seek notrunc')
+
+
+def test_pieces_in_any_order(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    os.pwrite(fd, b'tail', 10000)
+    equal(os.fstat(fd).st_size, 10004)
+    os.pwrite(fd, b'Head', 0)
+    os.pwrite(fd, b'h', 0)
+    equal(os.pread(fd, 4, 0), b'head', 'read back in the making')
+    equal(os.pread(fd, 8, 9998), b'\0\0tail')
+    equal(os.pread(fd, 8, 10004), b'')
+    os.close(fd)
+    check(m, b'head' + b'\0' * 9996 + b'tail', 'pieces')
+
+
+def test_thousands_of_small_writes(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    for i in range(5000):
+        os.write(fd, b'%04d' % i)
+    os.close(fd)
+    check(m, b''.join(b'%04d' % i for i in range(5000)), 'small writes')
+
+
+def test_append_mode(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW | os.O_APPEND)
+    for word in (b'one ', b'two ', b'three'):
+        os.write(fd, word)
+    os.close(fd)
+    check(m, b'one two three', 'O_APPEND')
+
+
+def test_duplicated_descriptors(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    copies = [os.dup(fd) for _ in range(3)]
+    os.close(fd)
+    fails('ENOENT', os.stat, m.at('app.key:B'))
+    expected = b''
+    for i, copy in enumerate(copies):
+        os.write(copy, b'part %d;' % i)
+        expected += b'part %d;' % i
+        os.close(copy)
+        equal(m.bytes_of(), expected, 'after closing copy %d' % i)
+    check(m, expected, 'dup')
+
+
+def test_an_empty_first_flush_makes_nothing(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.close(os.dup(fd))
+    equal(m.find(), (None, None), 'after one empty flush')
+    os.close(os.dup(fd))
+    equal(m.data().size, 4096, 'after the second')
+    os.write(fd, b'xyz')
+    os.close(fd)
+    check(m, b'xyz', 'written after all')
+
+
+def test_fork_while_creating(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'parent ')
+    in_child(lambda: os.write(fd, b'child ') and None)
+    os.write(fd, b'parent')
+    os.close(fd)
+    check(m, b'parent child parent', 'fork')
+
+
+def test_the_child_finishes_it(m):
+    m.key()
+    go, ready = os.pipe()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'first ')
+    pid = os.fork()
+    if pid == 0:
+        os.read(go, 1)
+        os.write(fd, b'second')
+        os._exit(0)
+    os.close(fd)
+    equal(m.bytes_of(), b'first ')
+    os.write(ready, b'x')
+    os.waitpid(pid, 0)
+    check(m, b'first second', 'child')
+    os.close(go)
+    os.close(ready)
+
+
+def test_a_killed_writer_leaves_what_it_wrote(m):
+    m.key()
+    done, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        fd = os.open(m.at('app.key:A'), NEW)
+        os.write(fd, b'partial')
+        os.write(tell, b'x')
+        os.kill(os.getpid(), 19)
+        os._exit(0)
+    os.read(done, 1)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    check(m, b'partial', 'killed')
+    os.close(done)
+    os.close(tell)
+
+
+def test_fsync_makes_it_and_more_replaces_it(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'one')
+    os.fsync(fd)
+    equal(m.bytes_of(), b'one')
+    os.write(fd, b' two')
+    os.fdatasync(fd)
+    equal(m.bytes_of(), b'one two')
+    os.pwrite(fd, b'ONE', 0)
+    os.close(fd)
+    check(m, b'ONE two', 'fsync')
+
+
+def test_once_attached_the_size_stays(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'0123456789')
+    os.fsync(fd)
+    shmid = m.data().id
+    address = shm.attach(shmid)
+    os.pwrite(fd, b'abc', 0)
+    seen = errno_of(os.pwrite, fd, b'more', 10)
+    equal(seen, 'ENOSPC', 'a write past the end of what another has attached')
+    os.fsync(fd)
+    equal(shm.read(shmid), b'abc3456789')
+    os.close(fd)
+    equal((m.data().id, m.data().size), (shmid, 10), 'after close')
+    shm.detach(address)
+    gone(m)
+
+
+def test_once_opened_the_size_stays(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'0123456789')
+    os.fsync(fd)
+    reader = os.open(m.at('app.key:A'), os.O_RDONLY)
+    equal(errno_of(os.pwrite, fd, b'more', 10), 'ENOSPC')
+    os.pwrite(fd, b'abc', 0)
+    os.fsync(fd)
+    equal(os.pread(reader, 100, 0), b'abc3456789')
+    os.close(reader)
+    os.close(fd)
+    check(m, b'abc3456789', 'opened meanwhile')
+
+
+def test_the_mode_is_any_new_files(m):
+    m.key()
+    for umask in (0, 0o022, 0o077, 0o137, 0o777):
+        for command in ('printf hi > app.key:A', 'touch app.key:A', 'truncate -s 10 app.key:A'):
+            m.run('umask %03o; %s' % (umask, command))
+            data, counter = m.find()
+            equal((data.mode, counter.mode), (0o666 & ~umask,) * 2, 'umask %03o, %s' % (umask, command))
+            equal(os.stat(m.at('app.key:A')).st_mode & 0o7777, 0o666 & ~umask)
+            gone(m)
+    old = os.umask(0)
+    for mode in (0o600, 0o400, 0o200, 0o000, 0o640, 0o777):
+        m.create('app.key:A', b'hello', mode)
+        equal([s.mode for s in m.find()], [mode] * 2)
+        equal(m.bytes_of(), b'hello', 'mode %03o' % mode)
+        gone(m)
+    os.umask(old)
+
+
+def test_no_key_file(m):
+    os.mkdir(m.keys + '/sub')
+    for shell in shells():
+        m.refused('echo hi > missing:A', 'ENOENT', shell)
+    for name in ('missing:A', 'sub/missing:A', 'missing/app.key:A'):
+        fails('ENOENT', os.open, m.at(name), NEW)
+        fails('ENOENT', os.open, m.at(name), os.O_RDWR)
+    m.refused('touch missing:A', 'ENOENT')
+    m.refused('cp /bin/true missing:A', 'ENOENT')
+    equal(shm.listing(), [])
+
+
+def test_existing_names(m):
+    m.key()
+    m.make(contents=b'here')
+    fails('EEXIST', os.open, m.at('app.key:A'), NEW)
+    result = m.sh('set -C; echo hi > app.key:A')
+    equal(result.status != 0, True, 'noclobber')
+    equal(m.bytes_of(), b'here')
+    fd = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
+    os.write(fd, b'HE')
+    os.close(fd)
+    equal(m.bytes_of(), b'HEre')
+
+
+def test_a_key_made_by_someone_else_meanwhile(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'mine')
+    m.make(contents=b'theirs')
+    fails('EEXIST', os.fsync, fd)
+    errno_of(os.close, fd)
+    equal(m.bytes_of(), b'theirs')
+    equal(m.read('app.key:A'), b'theirs')
+
+
+def test_two_make_the_same_name(m):
+    m.key()
+    first = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
+    seen = errno_of(lambda: os.close(os.open(m.at('app.key:A'), NEW)))
+    os.write(first, b'first')
+    os.close(first)
+    if seen not in ('OK', 'EEXIST'):
+        raise AssertionError('the second open: ' + seen)
+    if m.data().size not in (5, 4096):
+        raise AssertionError('size %d' % m.data().size)
+    gone(m)
+
+
+def test_a_lone_counter_of_others_is_no_obstacle(m):
+    m.key()
+    m.make(size=0, count=0)
+    m.create('app.key:A', b'data')
+    equal(m.bytes_of(), b'data')
+    gone(m)
+
+
+def test_a_lone_data_segment_is_written_like_any(m):
+    m.key()
+    m.make(contents=b'12345', count=None)
+    m.run('printf ab > app.key:A; cat app.key:A | xxd -p', expected='6162000000\n')
+    fails('ENOENT', os.stat, m.at('app.key:A.refcount'))
+    gone(m)
+
+
+def test_unlinked_while_being_made(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'one')
+    os.fsync(fd)
+    os.unlink(m.at('app.key:A'))
+    equal(m.find(), (None, None))
+    errno_of(os.write, fd, b'two')
+    errno_of(os.close, fd)
+    m.run('rm -f *')
+    errno_of(os.unlink, m.at('app.key:A'))
+
+
+def test_the_object_is_found_when_cp_has_returned(m):
+    """From C, by shmget, with no wait; a hundred times."""
+    for i in range(100):
+        m.key('k%d' % i)
+        m.create('k%d:A' % i, struct.pack('i', i))
+        equal(m.bytes_of('k%d' % i), struct.pack('i', i))
+    m.run('rm -f *')
+
+
+def test_bytes_in_the_making_are_given_back(m):
+    m.key()
+    before = m.daemon.status('VmRSS')
+    for _ in range(8):
+        m.create('app.key:A', b'x' * (4 << 20))
+        gone(m)
+    grown = m.daemon.status('VmRSS') - before
+    if grown > 4096:
+        raise AssertionError('the daemon grew by %d KiB over eight files of 4 MiB' % grown)
+
+
+@harness.options('-o', 'staged=1M')
+def test_bytes_in_the_making_are_bounded(m):
+    m.key()
+    m.run('head -c 500000 /dev/zero > app.key:A')
+    gone(m)
+    fd = os.open(m.at('app.key:A'), NEW)
+    seen = 'OK'
+    for _ in range(32):
+        seen = errno_of(os.write, fd, b'x' * 65536)
+        if seen != 'OK':
+            break
+    os.close(fd)
+    equal(seen, 'ENOSPC', '2 MiB where 1 MiB is allowed')
+    m.run('rm -f *; truncate -s 16M app.key:A')
+    equal(m.data().size, 16 << 20)
+    gone(m)
+
+
+harness.main(globals())

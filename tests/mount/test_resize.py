@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""truncate -s N of an object that exists: replaced by one of N bytes while nobody uses it."""
+
+import os
+
+import harness
+import shm
+from case import equal, fails, in_child, shells
+
+
+def test_its_own_size_is_nothing(m):
+    m.key()
+    data, _ = m.make(contents=b'12345')
+    address = shm.attach(data)
+    m.run('truncate -s 5 app.key:A')
+    os.truncate(m.at('app.key:A'), 5)
+    equal(m.data().id, data)
+    equal(m.bytes_of(), b'12345')
+    shm.detach(address)
+
+
+def test_larger_and_smaller(m):
+    m.key()
+    m.create('app.key:A', b'0123456789')
+    m.set_count(3)
+    for shell in shells():
+        m.run('truncate -s 5000 app.key:A', shell)
+        equal(m.bytes_of(), b'0123456789' + b'\0' * 4990)
+        m.run('truncate -s 4 app.key:A', shell)
+        equal(m.bytes_of(), b'0123')
+        m.run('truncate -s +6 app.key:A', shell)
+        equal(m.bytes_of(), b'0123' + b'\0' * 6)
+        m.run('printf 0123456789 > app.key:A', shell)
+    equal(m.count(), 3, 'the counter is kept')
+    equal(os.stat(m.at('app.key:A')).st_size, 10)
+    equal(sorted(os.listdir(m.mnt)), ['app.key:A', 'app.key:A.refcount'])
+    m.run('rm app.key:A')
+
+
+def test_owner_and_mode_are_kept(m):
+    m.key()
+    m.create('app.key:A', b'x')
+    for segment in m.find():
+        shm.set(segment.id, 1001, 1002, 0o641)
+    os.truncate(m.at('app.key:A'), 100)
+    data, counter = m.find()
+    equal((data.size, data.uid, data.gid, data.mode), (100, 1001, 1002, 0o641))
+    equal((counter.uid, counter.gid, counter.mode), (1001, 1002, 0o641))
+    m.run('rm app.key:A')
+
+
+def test_of_what_others_made(m):
+    m.key()
+    m.make(contents=b'foreign', mode=0o600, count=1)
+    os.truncate(m.at('app.key:A'), 3)
+    equal((m.bytes_of(), m.data().mode, m.count()), (b'for', 0o600, 1))
+    m.run('rm app.key:A')
+
+
+def test_busy_while_attached(m):
+    m.key()
+    data, counter = m.make(contents=b'12345')
+    address = shm.attach(data)
+    for shell in shells():
+        m.refused('truncate -s 10 app.key:A', 'EBUSY', shell)
+    fails('EBUSY', os.truncate, m.at('app.key:A'), 1)
+    equal((m.data().id, m.data().size, m.bytes_of()), (data, 5, b'12345'))
+    shm.detach(address)
+    os.truncate(m.at('app.key:A'), 6)
+    equal(m.data().size, 6)
+    m.run('rm app.key:A')
+
+
+def test_busy_while_a_holder_counts(m):
+    m.key()
+    m.create('app.key:A', b'12345')
+    holder = m.hold()
+    fails('EBUSY', os.truncate, m.at('app.key:A'), 10)
+    m.drop(holder)
+    os.truncate(m.at('app.key:A'), 10)
+    equal(m.bytes_of(), b'12345' + b'\0' * 5)
+    m.run('rm app.key:A')
+
+
+def test_busy_while_open_otherwise(m):
+    m.key()
+    m.create('app.key:A', b'12345')
+    fd = os.open(m.at('app.key:A'), os.O_RDONLY)
+    for shell in shells():
+        m.refused('truncate -s 10 app.key:A', 'EBUSY', shell)
+    writer = os.open(m.at('app.key:A'), os.O_RDWR)
+    fails('EBUSY', os.ftruncate, writer, 10)
+    os.close(fd)
+    os.ftruncate(writer, 10)
+    equal(os.pread(writer, 100, 0), b'12345' + b'\0' * 5, 'through the descriptor that resized it')
+    os.pwrite(writer, b'end', 7)
+    os.close(writer)
+    equal(m.bytes_of(), b'12345\0\0end')
+    m.run('rm app.key:A')
+
+
+def test_just_after_use_it_is_not_busy(m):
+    """What the daemon itself still has attached is nobody's use."""
+    m.key()
+    m.create('app.key:A', b'12345')
+    for size in (10, 20, 30, 7):
+        m.read('app.key:A')
+        m.run('dd if=app.key:A of=/dev/null status=none; truncate -s %d app.key:A' % size)
+        equal(m.data().size, size)
+    m.run('rm app.key:A')
+
+
+def test_the_descriptor_of_a_forked_child_is_the_same(m):
+    m.key()
+    m.create('app.key:A', b'12345')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    in_child(lambda: os.ftruncate(fd, 8))
+    os.close(fd)
+    equal(m.bytes_of(), b'12345\0\0\0')
+    m.run('rm app.key:A')
+
+
+def test_large_contents_are_kept(m):
+    m.key()
+    contents = os.urandom((5 << 20) + 3)
+    m.create('app.key:A', contents)
+    os.truncate(m.at('app.key:A'), 8 << 20)
+    equal(m.bytes_of() == contents + b'\0' * ((8 << 20) - len(contents)), True)
+    os.truncate(m.at('app.key:A'), 3 << 20)
+    equal(m.bytes_of() == contents[:3 << 20], True)
+    m.run('rm app.key:A')
+
+
+harness.main(globals())

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""Nothing is cached that can go stale: what other programs do is seen at once, and no handle shows another's bytes."""
+
+import os
+import threading
+
+import harness
+import shm
+from case import equal, errno_of, fails
+
+GONE = ('ENOENT', 'EIDRM', 'ESTALE')
+
+
+def next_id(shmid):
+    with open('/proc/sys/kernel/shm_next_id', 'w') as f:
+        f.write(str(shmid))
+
+
+def test_gone_at_once(m):
+    m.key()
+    for _ in range(50):
+        m.make(contents=b'x')
+        equal(m.read('app.key:A'), b'x')
+        equal(m.read('app.key:A.refcount'), b'0\n')
+        m.remove()
+        fails('ENOENT', os.stat, m.at('app.key:A'))
+        fails('ENOENT', os.open, m.at('app.key:A'), os.O_RDONLY)
+        fails('ENOENT', os.stat, m.at('app.key:A.refcount'))
+        equal(os.listdir(m.mnt), [])
+
+
+def test_ipcrm_by_a_shell(m):
+    m.key()
+    m.run('echo hi > app.key:A; ls; ipcrm -a; ls; cat app.key:A 2>/dev/null || echo gone',
+          expected='app.key:A\napp.key:A.refcount\ngone\n')
+
+
+def test_there_at_once(m):
+    m.key()
+    for i in range(50):
+        fails('ENOENT', os.stat, m.at('app.key:A'))
+        m.make(contents=b'%d' % i)
+        equal(m.read('app.key:A'), b'%d' % i)
+        m.remove()
+
+
+def test_another_size_mode_and_owner_at_once(m):
+    m.key()
+    for size in (1, 5000, 77):
+        data, _ = m.make(size=size)
+        equal(os.stat(m.at('app.key:A')).st_size, size)
+        for mode in (0o600, 0o640):
+            shm.set(data, 1000 + size, 7, mode)
+            seen = os.stat(m.at('app.key:A'))
+            equal((seen.st_mode & 0o777, seen.st_uid, seen.st_gid), (mode, 1000 + size, 7))
+        m.remove()
+
+
+def test_new_bytes_under_the_old_name(m):
+    m.key()
+    for i in range(50):
+        m.make(contents=b'generation %02d' % i)
+        equal(m.read('app.key:A'), b'generation %02d' % i)
+        m.remove()
+
+
+def test_removed_under_an_open_file(m):
+    m.key()
+    m.make(contents=b'x' * 5000)
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    equal(os.pread(fd, 1, 0), b'x')
+    m.remove()
+    fails('ENOENT', os.stat, m.at('app.key:A'))
+    for _ in range(2):
+        if m.copying:
+            fails('EIDRM', os.pread, fd, 10, 0)
+            fails('EIDRM', os.pwrite, fd, b'y', 0)
+        else:
+            equal(os.pread(fd, 3, 0)[1:], b'xx')
+    os.close(fd)
+
+
+def test_removed_before_it_was_ever_read(m):
+    m.key()
+    m.make(contents=b'x')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    m.remove()
+    if m.copying:
+        fails('EIDRM', os.pread, fd, 10, 0)
+        fails('EIDRM', os.pwrite, fd, b'y', 0)
+    errno_of(os.fstat, fd)
+    os.close(fd)
+
+
+def test_marked_for_removal_while_another_has_it(m):
+    m.key()
+    data, _ = m.make(contents=b'old bytes')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    address = shm.attach(data)
+    m.remove()
+    m.make(contents=b'new bytes')
+    equal(m.read('app.key:A'), b'new bytes')
+    try:
+        equal(os.pread(fd, 100, 0), b'old bytes', 'the old handle')
+    except OSError as e:
+        equal(e.errno, 43, 'the old handle: EIDRM')
+    shm.detach(address)
+    os.close(fd)
+
+
+def test_a_reused_shmid_never_shows_the_other_segment(m):
+    m.key('one')
+    m.key('two')
+    for read_first in (True, False):
+        data, _ = m.make('one', contents=b'first')
+        fd = os.open(m.at('one:A'), os.O_RDWR)
+        if read_first:
+            equal(os.pread(fd, 5, 0), b'first')
+        m.remove('one')
+        for segment in shm.listing():
+            equal(segment.nattch, 0)
+        next_id(data)
+        again, _ = m.make('two', contents=b'other')
+        equal(again, data, 'the shmid is used again')
+        equal(m.read('two:A'), b'other')
+        equal(os.stat(m.at('two:A')).st_ino, data)
+        fails('ENOENT', os.stat, m.at('one:A'))
+        try:
+            seen = os.pread(fd, 5, 0)
+        except OSError:
+            seen = b''
+        equal(seen in (b'', b'first'), True, 'the old handle showed %r' % seen)
+        errno_of(os.pwrite, fd, b'XXXXX', 0)
+        errno_of(os.ftruncate, fd, 0)
+        errno_of(os.fchmod, fd, 0o600)
+        equal((m.bytes_of('two'), m.data('two').mode), (b'other', 0o666), 'changed through the old handle')
+        os.close(fd)
+        m.remove('two')
+
+
+def test_a_reused_shmid_under_the_same_name(m):
+    """The same key, the same shmid, another segment: the new one through the name, nothing of it through the old handle."""
+    m.key()
+    data, _ = m.make(contents=b'first')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    equal(os.pread(fd, 5, 0), b'first')
+    m.remove()
+    next_id(data)
+    equal(m.make(contents=b'second')[0], data)
+    equal(m.read('app.key:A'), b'second')
+    equal(os.stat(m.at('app.key:A')).st_size, 6)
+    os.close(fd)
+
+
+def test_made_and_removed_all_the_time(m):
+    """A reader by name sees one generation whole, or nothing."""
+    m.key()
+    stop = threading.Event()
+    generations = [bytes([65 + i % 26]) * (1 + i % 5) * 1000 for i in range(130)]
+
+    def churn():
+        i = 0
+        while not stop.is_set():
+            contents = generations[i % len(generations)]
+            shmid = shm.get(m.keys_of()[0], len(contents), shm.IPC_CREAT | shm.IPC_EXCL | 0o666)
+            shm.write(shmid, contents)
+            shm.remove(shmid)
+            i += 1
+    thread = threading.Thread(target=churn)
+    thread.start()
+    seen = 0
+    try:
+        for _ in range(1500):
+            try:
+                contents = m.read('app.key:A')
+            except OSError as e:
+                if errno_of(lambda: (_ for _ in ()).throw(e)) not in GONE:
+                    raise
+                continue
+            seen += 1
+            if len(set(contents) - {0}) > 1:
+                raise AssertionError('bytes of two generations: %r' % set(contents))
+    finally:
+        stop.set()
+        thread.join()
+    print('     (%d reads met a segment)' % seen)
+
+
+def test_the_key_file_is_replaced_under_an_open_file(m):
+    m.key()
+    m.create('app.key:A', b'old')
+    old = m.find()
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    os.unlink(m.keys + '/app.key')
+    m.key()
+    equal(os.pread(fd, 10, 0), b'old')
+    os.pwrite(fd, b'OLD', 0)
+    fails('ENOENT', os.stat, m.at('app.key:A'))
+    m.create('app.key:A', b'new')
+    equal((m.bytes_of(), shm.read(old[0].id)), (b'new', b'OLD'))
+    equal(os.pread(fd, 10, 0), b'OLD')
+    os.close(fd)
+    os.unlink(m.at('app.key:A'))
+    for segment in old:
+        shm.remove(segment.id)
+
+
+def test_a_directory_is_replaced(m):
+    m.key('sub/app.key')
+    m.create('sub/app.key:A', b'x')
+    m.run('ls sub', expected='app.key:A\napp.key:A.refcount\n')
+    os.rename(m.keys + '/sub', m.keys + '/moved')
+    fails('ENOENT', os.stat, m.at('sub/app.key:A'))
+    fails('ENOENT', os.listdir, m.at('sub'))
+    equal(m.read('moved/app.key:A'), b'x')
+    equal(sorted(os.listdir(m.at('moved'))), ['app.key:A', 'app.key:A.refcount'])
+    os.unlink(m.at('moved/app.key:A'))
+
+
+harness.main(globals())
