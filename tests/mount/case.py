@@ -228,6 +228,10 @@ class Case:
         if result.status == 0 or shell == 'bash' and text not in result.err:
             raise AssertionError('%s: %s: expected failure with %r, saw %s' % (shell, command, text, result))
 
+    def listing(self, directory='.'):
+        """Sorted; without .id and .key, which have tests of their own."""
+        return sorted(n for n in os.listdir(self.at(directory)) if n not in ('.id', '.key'))
+
     def read(self, name):
         with open(self.at(name), 'rb') as f:
             return f.read()

@@ -60,7 +60,7 @@ def test_the_mount_makes_it_an_old_program_joins(m):
     equal((first.say('count'), second.say('count')), ('1', '1'))
     first.do('leave')
     equal(m.find(), (None, None), 'the class frees at 1 or less')
-    equal(os.listdir(m.mnt), [])
+    equal(m.listing(), [])
     for old in (first, second):
         old.end()
 

@@ -124,7 +124,7 @@ def test_a_counter_of_the_old_size_and_a_page(m):
         equal(m.read(name + ':A.refcount'), b'9\n')
         m.refcount('decr', name + ':A')
         equal(m.count(name), 8, 'counter segment of %d bytes' % size)
-    equal(len(os.listdir(m.mnt)), 14)
+    equal(len(m.listing()), 14)
 
 
 def test_a_counter_too_small_to_be_one(m):
