@@ -19,7 +19,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 meson install -C "$build" --no-rebuild --skip-subprojects --quiet --destdir "$tree" >/dev/null
 
-for file in include/SMObject.hpp include/libsm/SMObject.hpp include/libsm/sm.h man3/libsm.3 man1/smfs.1 man5/smfs.5; do
+for file in include/SMObject.hpp include/libsm/SMObject.hpp include/libsm/sm.h man3/libsm.3 man3/sm_access.3 man3/SMObject.3 man1/smfs.1 man5/smfs.5; do
 	[ -n "$(find "$tree" -path "*/$file*")" ] || die "$file is not installed"
 done
 
