@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "unit.h"
+
+#include <grp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+char unit_key[64];
+
+int unit_namespace(void)
+{
+	int fd;
+
+	if (unshare(CLONE_NEWIPC) < 0) {
+		perror("a private IPC namespace (as root, or with CAP_SYS_ADMIN)");
+		return getenv("SMFS_TESTS_MUST_RUN") ? 1 : 77;
+	}
+	snprintf(unit_key, sizeof unit_key, "/tmp/libsm-unit.XXXXXX");
+	fd = mkstemp(unit_key);
+	if (fd < 0) {
+		perror(unit_key);
+		return 1;
+	}
+	fchmod(fd, 0644);
+	close(fd);
+	return 0;
+}
+
+void unit_remove_key(void)
+{
+	if (unit_key[0])
+		unlink(unit_key);
+}
+
+int unit_segments(void)
+{
+	struct sm_segment *list;
+	ssize_t n = sm_segment_list(&list);
+
+	if (n >= 0)
+		free(list);
+	return (int)n;
+}
+
+int unit_setup(void **state)
+{
+	fault_clear();
+	return 0;
+}
+
+int unit_teardown(void **state)
+{
+	struct sm_segment *list;
+	ssize_t n;
+
+	fault_clear();
+	n = sm_segment_list(&list);
+	for (ssize_t i = 0; i < n; i++) {
+		print_error("left over: segment %d, key %#x, attached %lu times, %lu of them here\n", list[i].id,
+			    (unsigned)list[i].key, list[i].nattch, sm_segment_own(list[i].id));
+		sm_segment_remove(list[i].id);
+	}
+	free(list);
+	return n == 0 ? 0 : -1;
+}
+
+key_t unit_data_key(char p)
+{
+	key_t key;
+
+	assert_int_equal(sm_key_from_path(unit_key, p, &key), 0);
+	return key;
+}
+
+key_t unit_counter_key(char p)
+{
+	return sm_key_counter(unit_data_key(p));
+}
+
+int unit_in_child(int (*fn)(void *), void *arg)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(fn(arg));
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+void unit_become(unsigned uid, unsigned gid)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		_exit(99);
+	/* Not the harness' business, but without it /proc/self would be root's. */
+	prctl(PR_SET_DUMPABLE, 1);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_UNIT_H
+#define TESTS_UNIT_H
+
+/*
+ * What every unit test has: an IPC namespace of its own, a key file, and after each test a look that no
+ * segment was left and none is still attached.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <libsm/private.h>
+
+#include "fault.h"
+
+/* An existing file, made for this process. */
+extern char unit_key[64];
+
+int unit_setup(void **state);
+int unit_teardown(void **state);
+
+/* The main function: 0, 1, or 77 where private namespaces are not to be had (1 if SMFS_TESTS_MUST_RUN is set). */
+int unit_namespace(void);
+void unit_remove_key(void);
+
+#define UNIT(test) cmocka_unit_test_setup_teardown(test, unit_setup, unit_teardown)
+
+#define UNIT_MAIN(tests) \
+	int main(void) \
+	{ \
+		int r = unit_namespace(); \
+		if (r == 0) \
+			r = cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0; \
+		unit_remove_key(); \
+		return r; \
+	}
+
+/* The keys of unit_key:P, and how many segments there are. */
+key_t unit_data_key(char p);
+key_t unit_counter_key(char p);
+int unit_segments(void);
+
+/* Run FN(ARG) in a child and return its exit status; SIGKILL and the like are -1. */
+int unit_in_child(int (*fn)(void *), void *arg);
+
+/* Become this user and group for good, with no capabilities; only in children. */
+void unit_become(unsigned uid, unsigned gid);
+
+#endif
