@@ -21,7 +21,7 @@ struct mounts;
 struct keypath {
 	int fd;			/* O_PATH; -1: none */
 	uint64_t mount;		/* id of the mount it is in */
-	bool procfs;		/* that mount is a /proc */
+	int mount_flags;	/* mounts.h */
 	struct stat st;
 	char *path;		/* KEYPATH_REALPATH: absolute, without links, as seen from the root; else NULL */
 };
@@ -31,7 +31,7 @@ struct keypath {
 struct keydir {
 	struct keypath root;	/* where absolute links start and ".." ends */
 	struct keypath dir;	/* KEYDIR; dir.path is its real path */
-	int *above;		/* O_PATH, the directories between the root and KEYDIR, both left out */
+	int *above;		/* O_PATH, the directories above KEYDIR, up to the root */
 	unsigned nabove;
 	bool protected_symlinks;	/* fs.protected_symlinks at start */
 	struct mounts *mounts;

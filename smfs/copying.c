@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attaching costs more than copying a page, so an attachment outlives its request, for half a second; a thread
+ * lets go of what nobody used since, and sleeps while there is nothing to let go of.
+ *
+ * An attachment also outlives the second that the segment's ctime stands for. A shmid that is taken again after we
+ * let go so belongs to a segment of another ctime, which is how node_same_segment() tells it from ours.
+ *
+ * One mutex guards every attachment and the list. shmat(2) and shmdt(2) are called under it: they do not block.
+ */
+#include "copying.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "node.h"
+
+#define IDLE_MS 500
+#define LOOK_MS 250
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t some = PTHREAD_COND_INITIALIZER;
+static TAILQ_HEAD(, copying) attached = TAILQ_HEAD_INITIALIZER(attached);
+static bool running;
+
+static long long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static void detach(struct copying *c)
+{
+	for (int i = 0; i < 2; i++) {
+		if (c->at[i])
+			sm_segment_detach(c->at[i]);
+		c->at[i] = NULL;
+	}
+	if (c->listed)
+		TAILQ_REMOVE(&attached, c, attached);
+	c->listed = false;
+}
+
+static bool may_let_go(const struct copying *c, long long now)
+{
+	long long idle = now - c->used_ms;
+
+	return !c->users && idle >= IDLE_MS && (time(NULL) != c->seg.ctime || idle >= 2 * IDLE_MS);
+}
+
+static void let_go_of_idle(void)
+{
+	long long now = now_ms();
+	struct copying *c, *next;
+
+	for (c = TAILQ_FIRST(&attached); c; c = next) {
+		next = TAILQ_NEXT(c, attached);
+		if (may_let_go(c, now))
+			detach(c);
+	}
+}
+
+static void *timekeeper(void *unused)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+
+	for (;;) {
+		pthread_mutex_lock(&lock);
+		while (TAILQ_EMPTY(&attached))
+			pthread_cond_wait(&some, &lock);
+		let_go_of_idle();
+		pthread_mutex_unlock(&lock);
+		nanosleep(&pause, NULL);
+	}
+	return unused;
+}
+
+/* Started with the first attachment: threads do not survive going into the background. */
+static void start_timekeeper(void)
+{
+	pthread_t thread;
+	pthread_attr_t attr;
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 64 * 1024);
+	running = pthread_create(&thread, &attr, timekeeper, NULL) == 0;
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void keep(struct copying *c, const void *at, bool writable)
+{
+	c->at[writable] = (void *)at;
+	if (c->listed)
+		return;
+	c->listed = true;
+	c->used_ms = now_ms();
+	TAILQ_INSERT_TAIL(&attached, c, attached);
+	if (!running)
+		start_timekeeper();
+	pthread_cond_signal(&some);
+}
+
+void copying_open(struct copying *c, const struct sm_segment *seg, const void *at, bool writable)
+{
+	*c = (struct copying){ .seg = *seg };
+	pthread_mutex_lock(&lock);
+	keep(c, at, writable);
+	pthread_mutex_unlock(&lock);
+}
+
+void copying_offer(struct copying *c, const void *at, bool writable)
+{
+	pthread_mutex_lock(&lock);
+	if (c->at[writable])
+		sm_segment_detach(at);
+	else
+		keep(c, at, writable);
+	pthread_mutex_unlock(&lock);
+}
+
+void copying_close(struct copying *c)
+{
+	pthread_mutex_lock(&lock);
+	detach(c);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Gone is gone, although an attachment would still show the bytes: a file that vanished answers EIDRM. */
+static int check_alive(struct copying *c)
+{
+	struct sm_segment now;
+
+	if (sm_segment_stat(c->seg.id, &now) || now.removed || !node_same_segment(&c->seg, &now))
+		return -EIDRM;
+	c->seg = now;
+	return 0;
+}
+
+static int hold(struct copying *c, bool writable, void **at)
+{
+	int err = check_alive(c);
+
+	if (err) {
+		if (!c->users)
+			detach(c);
+		return err;
+	}
+	/* any attachment can be read */
+	void *have = c->at[1] ? c->at[1] : writable ? NULL : c->at[0];
+
+	if (!have) {
+		err = sm_segment_attach(c->seg.id, !writable, &have);
+		if (err)
+			return err;
+		keep(c, have, writable);
+	}
+	c->users++;
+	*at = have;
+	return 0;
+}
+
+int copying_hold(struct copying *c, bool writable, void **at)
+{
+	pthread_mutex_lock(&lock);
+	int err = hold(c, writable, at);
+
+	pthread_mutex_unlock(&lock);
+	return err;
+}
+
+void copying_release(struct copying *c)
+{
+	pthread_mutex_lock(&lock);
+	c->users--;
+	c->used_ms = now_ms();
+	pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_COPYING_H
+#define SMFS_COPYING_H
+
+#include <libsm/sm.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+/*
+ * An attachment that is there while requests need it, and is let go within a second of the last one: other programs
+ * decide by nattch whether a segment is in use. Thread-safe.
+ */
+struct copying {
+	struct sm_segment seg;		/* as it was when the file was opened */
+	void *at[2];			/* read-only, writable; NULL: not attached */
+	unsigned users;			/* requests that are using it */
+	long long used_ms;		/* CLOCK_MONOTONIC: when the last one ended */
+	bool listed;
+	TAILQ_ENTRY(copying) attached;
+};
+
+/* ATTACHED, made as the caller, is kept as the first attachment. */
+void copying_open(struct copying *c, const struct sm_segment *seg, const void *attached, bool writable);
+void copying_close(struct copying *c);
+
+/* ATTACHED serves C too, if C has none of that kind; otherwise it is detached. */
+void copying_offer(struct copying *c, const void *attached, bool writable);
+
+/*
+ * The attached segment, until copying_release(). Errors: EIDRM (removed, or another segment has the shmid),
+ * EACCES, ENOMEM.
+ */
+int copying_hold(struct copying *c, bool writable, void **at);
+void copying_release(struct copying *c);
+
+#endif

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is behind an open file differs: a way to a segment, an object in the making, or a text. It can also change under
+ * an open file: truncating to another size puts another segment in the place of the first. So a request takes the way
+ * with it for as long as it needs it, and the lock is only for exchanging the pointer.
+ */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "refcount.h"
+#include "staged.h"
+#include "store.h"
+
+struct file {
+	struct node *node;
+	int flags;
+	struct staged *staged;		/* a creating descriptor */
+	pthread_mutex_t lock;		/* of what follows */
+	struct way *way;		/* a segment */
+	char *text;			/* a control file, as of the last read from offset 0 */
+	size_t length;
+};
+
+static bool writable(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* ---- opening ---- */
+
+/* Attach as CALLER, who may do so or not; *SEG is what was attached. */
+static int attach_as(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at)
+{
+	int err = node_stat(n, seg);
+
+	if (err)
+		return err;
+	{
+		CALLER_SCOPE(denied, caller);
+
+		err = denied ? denied : sm_segment_attach(seg->id, !write, at);
+	}
+	if (err)
+		return err == -EIDRM ? -ESTALE : err;
+	/* attached, the shmid cannot become another's any more; until then it could */
+	err = node_stat(n, seg);
+	if (err)
+		sm_segment_detach(*at);
+	return err;
+}
+
+static int check_attach(struct node *n, bool write, const struct caller *caller)
+{
+	struct sm_segment seg;
+	void *at;
+	int err = attach_as(n, write, caller, &seg, &at);
+
+	if (!err)
+		sm_segment_detach(at);
+	return err;
+}
+
+static int open_segment(struct file *f, const struct caller *caller)
+{
+	struct sm_segment seg;
+	void *at;
+	int err = staged_share(f->node, caller, &f->staged);
+
+	if (err)
+		return err == -EALREADY ? 0 : err;
+	err = attach_as(f->node, writable(f->flags), caller, &seg, &at);
+	return err ? err : way_get(f->node, &seg, at, writable(f->flags), &f->way);
+}
+
+/* The lock is held, or nobody else has F yet. */
+static int refresh_text(struct file *f)
+{
+	char text[REFCOUNT_TEXT_MAX];
+	struct sm_segment seg;
+	int err = node_stat(f->node, &seg);
+
+	if (err)
+		return -EIDRM;
+
+	int n = refcount_text(seg.id, text);
+
+	if (n < 0)
+		return n;
+	if (!f->text && !(f->text = malloc(sizeof(text))))
+		return -ENOMEM;
+	memcpy(f->text, text, (size_t)n);
+	f->length = (size_t)n;
+	return 0;
+}
+
+static int open_refcount(struct file *f, const struct caller *caller)
+{
+	int err = check_attach(f->node, writable(f->flags), caller);
+
+	return err || (f->flags & O_ACCMODE) == O_WRONLY ? err : refresh_text(f);
+}
+
+static int file_new(struct node *n, int flags, struct file **out)
+{
+	struct file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->node = node_get(n->id);
+	f->flags = flags;
+	pthread_mutex_init(&f->lock, NULL);
+	*out = f;
+	return 0;
+}
+
+int file_open(struct node *n, int flags, const struct caller *caller, struct file **out)
+{
+	struct file *f;
+	int err = file_new(n, flags, &f);
+
+	if (err)
+		return err;
+	switch (n->kind) {
+	case NODE_SEGMENT:
+		err = open_segment(f, caller);
+		break;
+	case NODE_REFCOUNT:
+		err = open_refcount(f, caller);
+		break;
+	default:
+		err = -EISDIR;
+	}
+	if (err)
+		file_close(f);
+	else
+		*out = f;
+	return err;
+}
+
+int file_of_staged(struct node *n, struct staged *s, int flags, struct file **out)
+{
+	int err = file_new(n, flags, out);
+
+	if (!err)
+		(*out)->staged = s;
+	return err;
+}
+
+void file_close(struct file *f)
+{
+	if (f->staged)
+		staged_close(f->staged);
+	if (f->way)
+		way_put(f->node, f->way);
+	node_put(f->node);
+	pthread_mutex_destroy(&f->lock);
+	free(f->text);
+	free(f);
+}
+
+struct node *file_node(const struct file *f)
+{
+	return f->node;
+}
+
+int file_backing(const struct file *f)
+{
+	/* a descriptor that cannot be mapped is better off without: its segment can then be exchanged */
+	return f->way && (f->flags & O_ACCMODE) != O_WRONLY ? way_backing(f->way) : 0;
+}
+
+bool file_is_native(const struct file *f)
+{
+	return f->way && way_backing(f->way);
+}
+
+/* ---- reading and writing ---- */
+
+static struct way *use_way(struct file *f)
+{
+	pthread_mutex_lock(&f->lock);
+	struct way *w = f->way;
+
+	if (w)
+		way_use(w);
+	pthread_mutex_unlock(&f->lock);
+	return w;
+}
+
+static int read_text(struct file *f, off_t offset, size_t length, void *(*buffer)(size_t), struct file_span *span)
+{
+	char *to = buffer(length);
+	int err = 0;
+
+	if (!to)
+		return -ENOMEM;
+	pthread_mutex_lock(&f->lock);
+	if (offset == 0 && f->node->kind == NODE_REFCOUNT)
+		err = refresh_text(f);
+	if (!err && (uint64_t)offset < f->length) {
+		span->length = f->length - (size_t)offset < length ? f->length - (size_t)offset : length;
+		memcpy(to, f->text + offset, span->length);
+	}
+	pthread_mutex_unlock(&f->lock);
+	span->bytes = to;
+	return err;
+}
+
+static int read_way(struct way *w, off_t offset, size_t length, void *(*buffer)(size_t), struct file_span *span)
+{
+	struct way_span bytes;
+	int err = way_read_begin(w, offset, length, &bytes);
+
+	if (err)
+		return err;
+	span->length = bytes.length;
+	span->bytes = bytes.at;
+	span->way = w;
+	if (bytes.at || !bytes.length)
+		return 0;
+
+	/* through the descriptor, which gives holes as zeros without making pages of them */
+	void *to = buffer(bytes.length);
+	ssize_t n = to ? pread(bytes.fd, to, bytes.length, offset) : -1;
+
+	if (n < 0) {
+		err = to ? -errno : -ENOMEM;
+		way_read_end(w);
+		return err;
+	}
+	span->bytes = to;
+	span->length = (size_t)n;
+	return 0;
+}
+
+int file_read_begin(struct file *f, off_t offset, size_t length, void *(*buffer)(size_t), struct file_span *span)
+{
+	*span = (struct file_span){ .fd = -1 };
+	if (f->staged) {
+		void *to = buffer(length);
+		ssize_t n = to ? staged_read(f->staged, to, length, offset) : -ENOMEM;
+
+		span->bytes = to;
+		span->length = n < 0 ? 0 : (size_t)n;
+		return n < 0 ? (int)n : 0;
+	}
+
+	struct way *w = use_way(f);
+
+	if (!w)
+		return read_text(f, offset, length, buffer, span);
+
+	int err = read_way(w, offset, length, buffer, span);
+
+	if (err) {
+		span->way = NULL;
+		way_unuse(w);
+	}
+	return err;
+}
+
+void file_read_end(struct file_span *span)
+{
+	if (!span->way)
+		return;
+	way_read_end(span->way);
+	way_unuse(span->way);
+}
+
+bool file_write_is_slow(const struct file *f, const void *bytes, size_t n)
+{
+	enum refcount_word word;
+
+	return f->node->kind == NODE_REFCOUNT && refcount_parse(bytes, n, &word) == 0 && word == REFCOUNT_REAP;
+}
+
+static ssize_t write_word(struct file *f, const void *bytes, size_t n, const struct caller *caller)
+{
+	struct sm_segment seg;
+	enum refcount_word word;
+	int err = refcount_parse(bytes, n, &word);
+
+	if (!err)
+		err = node_stat(f->node, &seg) ? -EIDRM : 0;
+	if (!err) {
+		CALLER_SCOPE(denied, caller);
+
+		err = denied ? denied : refcount_do(seg.id, word);
+	}
+	return err ? err : (ssize_t)n;
+}
+
+ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, const struct caller *caller)
+{
+	if (f->staged)
+		return staged_write(f->staged, bytes, n, f->flags & O_APPEND ? -1 : offset);
+	if (f->node->kind == NODE_REFCOUNT)
+		return write_word(f, bytes, n, caller);
+
+	struct way *w = use_way(f);
+
+	if (!w)
+		return -EINVAL;
+
+	ssize_t written = way_write(w, bytes, n, offset);
+
+	way_unuse(w);
+	return written;
+}
+
+/* ---- the rest ---- */
+
+int file_flush(struct file *f)
+{
+	return f->staged ? staged_flush(f->staged) : 0;
+}
+
+int file_sync(struct file *f)
+{
+	return f->staged ? staged_sync(f->staged) : 0;
+}
+
+static int allocate_in(struct way *w, int mode, off_t offset, off_t length)
+{
+	bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
+	off_t end;
+
+	if (__builtin_add_overflow(offset, length, &end))
+		return -EFBIG;
+	if (end > (off_t)way_segment(w)->size && !keeps_size)
+		return -ENOSPC;
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return way_zero(w, offset, length);
+	return 0;	/* the size is there; pages come when they are touched, as shmat's do */
+}
+
+int file_allocate(struct file *f, int mode, off_t offset, off_t length)
+{
+	const int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+	off_t end;
+
+	if (mode & ~known || f->node->kind != NODE_SEGMENT)
+		return -EOPNOTSUPP;
+	if (f->staged && !staged_settled(f->staged)) {
+		if (mode & ~FALLOC_FL_KEEP_SIZE)
+			return -EOPNOTSUPP;
+		return __builtin_add_overflow(offset, length, &end) ? -EFBIG : staged_allocate(f->staged, end);
+	}
+
+	struct way *w = use_way(f);
+
+	if (!w)
+		return -EOPNOTSUPP;
+
+	int err = allocate_in(w, mode, offset, length);
+
+	way_unuse(w);
+	return err;
+}
+
+off_t file_seek(struct file *f, off_t offset, int whence)
+{
+	struct way *w = use_way(f);
+
+	if (!w)
+		return -EINVAL;
+	offset = way_seek(w, offset, whence);
+	way_unuse(w);
+	return offset;
+}
+
+/* ---- truncating ---- */
+
+static int zero_all(struct node *n, const struct caller *caller)
+{
+	struct sm_segment seg;
+	struct way *w;
+	void *at;
+	int err = attach_as(n, true, caller, &seg, &at);
+
+	if (!err)
+		err = way_get(n, &seg, at, true, &w);
+	if (err)
+		return err;
+	err = way_zero(w, 0, (off_t)seg.size);
+	way_put(n, w);
+	return err;
+}
+
+/* Mappings made through a file count in no nattch, but /proc tells of them. */
+static bool mapped_by_others(int id)
+{
+	struct sm_holder *holders = NULL;
+	ssize_t n = sm_holder_list(id, &holders, NULL);
+	bool others = false;
+
+	for (ssize_t i = 0; i < n; i++)
+		others |= holders[i].pid != getpid();
+	free(holders);
+	return others;
+}
+
+static int exchange(struct node *n, off_t size, const struct caller *caller)
+{
+	struct sm_segment seg, now;
+	int err = node_stat(n, &seg);
+
+	if (err)
+		return err;
+	if (way_opens(n) || mapped_by_others(seg.id))
+		return -EBUSY;
+	{
+		CALLER_SCOPE(denied, caller);
+
+		err = denied ? denied : store_resize(&seg, (size_t)size, &now);
+		if (denied)
+			return denied;
+	}
+	if (now.id >= 0)
+		node_move(n, &now);
+	return err;
+}
+
+/* F's own way must be let go before its segment can be exchanged, and found again afterwards. */
+static int exchange_open(struct node *n, struct file *f, off_t size, const struct caller *caller)
+{
+	struct sm_segment seg;
+	void *at;
+
+	if (file_backing(f) || way_opens(n) > 1)
+		return -EBUSY;	/* what is mapped, or could be, through a descriptor would stay the old segment */
+	pthread_mutex_lock(&f->lock);
+	struct way *w = f->way;
+
+	f->way = NULL;
+	pthread_mutex_unlock(&f->lock);
+	if (!w)
+		return -EBUSY;	/* another thread is at it */
+	way_put(n, w);
+
+	int err = exchange(n, size, caller);
+	int lost = attach_as(n, true, caller, &seg, &at);
+
+	if (!lost)
+		lost = way_get(n, &seg, at, true, &w);
+	if (!lost) {
+		pthread_mutex_lock(&f->lock);
+		f->way = w;
+		pthread_mutex_unlock(&f->lock);
+	}
+	return err ? err : lost;
+}
+
+static int truncate_segment(struct node *n, struct file *f, off_t size, const struct caller *caller)
+{
+	struct sm_segment seg;
+
+	if (f && f->staged) {
+		int err = staged_truncate(f->staged, size);
+
+		if (err != -EALREADY)
+			return err;
+	} else {
+		struct staged *s;
+		int err = staged_share(n, caller, &s);
+
+		if (err == -EALREADY) {
+			err = staged_truncate(s, size);
+			staged_close(s);
+			return err;
+		}
+		if (err)
+			return err;
+	}
+	if (size == 0)
+		return zero_all(n, caller);
+
+	int err = check_attach(n, true, caller);
+
+	if (!err)
+		err = node_stat(n, &seg);
+	if (err || (size_t)size == seg.size)
+		return err;
+	return f && f->way ? exchange_open(n, f, size, caller) : exchange(n, size, caller);
+}
+
+int file_truncate(struct node *n, struct file *f, off_t size, const struct caller *caller)
+{
+	switch (n->kind) {
+	case NODE_SEGMENT:
+		return truncate_segment(n, f, size, caller);
+	case NODE_REFCOUNT:
+		return size ? -EINVAL : check_attach(n, true, caller);	/* the shell's `>` begins with it */
+	default:
+		return -EISDIR;
+	}
+}
+
+int file_access(struct node *n, int mask, const struct caller *caller)
+{
+	struct stat st;
+
+	if (staged_stat(n, &st))
+		return caller->uid == st.st_uid ? 0 : -EACCES;
+	if (mask & X_OK)
+		return -EACCES;	/* nothing in a segment is a program */
+	return mask & (R_OK | W_OK) ? check_attach(n, mask & W_OK, caller) : 0;
+}

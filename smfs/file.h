@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_FILE_H
+#define SMFS_FILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "caller.h"
+#include "node.h"
+#include "way.h"
+
+/*
+ * Open files: a segment's bytes, an object in the making, or the text of a control file. All functions are
+ * thread-safe and return 0 or a negative errno.
+ */
+struct file;
+
+/* Open N as CALLER, whose rights are those of shmat(2). FLAGS are open(2)'s. Errors: EACCES, ESTALE, EMFILE, ENOMEM. */
+int file_open(struct node *n, int flags, const struct caller *caller, struct file **out);
+
+/* The open file of a creating descriptor; S is its staged object, NODE is unpinned by file_close(). */
+struct staged;
+int file_of_staged(struct node *n, struct staged *s, int flags, struct file **out);
+
+void file_close(struct file *f);
+
+struct node *file_node(const struct file *f);
+
+/* The backing id for the reply to open, or 0. */
+int file_backing(const struct file *f);
+
+/*
+ * Bytes for a reply: BYTES of at most LENGTH, or those at FD, valid until file_read_end(). BUFFER has room for LENGTH
+ * and is used where the bytes lie nowhere else.
+ */
+struct file_span {
+	const void *bytes;
+	int fd;
+	size_t length;
+	struct way *way;	/* file_read_end()'s */
+};
+
+int file_read_begin(struct file *f, off_t offset, size_t length, void *(*buffer)(size_t), struct file_span *span);
+void file_read_end(struct file_span *span);
+
+/* Is this a file whose bytes the kernel may not keep in its page cache? */
+bool file_is_native(const struct file *f);
+
+/* A write to a control file may take seconds: then it belongs on a pool thread. */
+bool file_write_is_slow(const struct file *f, const void *bytes, size_t n);
+ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, const struct caller *caller);
+
+int file_flush(struct file *f);
+int file_sync(struct file *f);
+int file_allocate(struct file *f, int mode, off_t offset, off_t length);
+off_t file_seek(struct file *f, off_t offset, int whence);
+
+/* truncate(2) of N, or ftruncate(2) where F is not NULL, as CALLER. */
+int file_truncate(struct node *n, struct file *f, off_t size, const struct caller *caller);
+
+/* access(2): may CALLER open N for reading (R_OK), writing (W_OK)? */
+int file_access(struct node *n, int mask, const struct caller *caller);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_GUARD_H
+#define SMFS_GUARD_H
+
+#include <stddef.h>
+
+/*
+ * Memory that may not be there: a page of a segment that was truncated by somebody, or of a hugetlb segment whose
+ * pool is empty, raises SIGBUS. These calls give -EIO instead. Thread-safe. Without guard_start() SIGBUS still kills.
+ */
+int guard_start(void);
+
+int guard_copy(void *to, const void *from, size_t n);
+int guard_zero(void *to, size_t n);
+
+/* Zeros too, but whole pages are given back (MADV_REMOVE) where the mapping is writable and shared. */
+int guard_discard(void *at, size_t n);
+
+/* The same copy onto zeros: pages that are zero in FROM are left as they are, so they need no memory in TO. */
+int guard_copy_sparse(void *to, const void *from, size_t n);
+
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ftok(3) throws away most of what it is given: 16 bits of the inode number, 8 of the device and the proj_id are
+ * left. To get back from keys to names there are two ways, and a listing needs both.
+ *
+ *   recorded   our counter segments hold the path they were made for. It is a stranger's word: it counts only
+ *              where resolving it, as the caller, yields the very key.
+ *   reverse    any file of the directory whose key some data segment has, whoever made that. Only entries whose
+ *              inode number ends like some key, and symbolic links, are worth a stat.
+ *
+ * Where two files share a key, the recorded one is meant, so a reverse match is dropped if the recorded path still
+ * yields the key and is another file.
+ *
+ * The disk is not walked: one directory is read, and recorded paths are resolved one by one.
+ */
+#include "list.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#define FILE_BITS 0xffffffu	/* of a key: what ftok(3) takes from the file */
+
+/* A data segment and its counter; either may be missing where there is a recorded path. */
+struct pair {
+	bool has_data;
+	struct sm_segment data, counter;
+	key_t key;		/* of the data */
+	char *recorded;		/* NULL: none */
+	const char *name;	/* it was listed under, by the recorded path */
+};
+
+struct subdirectory {
+	UT_hash_handle hh;
+	char name[];
+};
+
+struct scan {
+	const struct keydir *keydir;
+	struct keypath dir;
+	struct pair *pairs;	/* sorted by the file's bits of the key */
+	size_t count;
+	struct subdirectory *subdirectories;	/* listed already */
+	struct listing *out;
+};
+
+int list_add(struct listing *l, const char *name, enum name_kind kind, const struct sm_segment *seg)
+{
+	if (l->count == l->capacity) {
+		size_t capacity = l->capacity ? 2 * l->capacity : 32;
+		struct list_entry *more = reallocarray(l->entries, capacity, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		l->entries = more;
+		l->capacity = capacity;
+	}
+
+	struct list_entry *e = &l->entries[l->count];
+
+	*e = (struct list_entry){ .name = strdup(name), .kind = kind };
+	if (!e->name)
+		return -ENOMEM;
+	if (seg)
+		e->seg = *seg;
+	l->count++;
+	return 0;
+}
+
+void list_free(struct listing *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		free(l->entries[i].name);
+	free(l->entries);
+	*l = (struct listing){ 0 };
+}
+
+/* ---- the kernel's table, in pairs ---- */
+
+static int compare_keys(const void *a, const void *b)
+{
+	uint32_t x = (uint32_t)((const struct sm_segment *)a)->key, y = (uint32_t)((const struct sm_segment *)b)->key;
+
+	return (x > y) - (x < y);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+	uint32_t x = (uint32_t)((const struct pair *)a)->key, y = (uint32_t)((const struct pair *)b)->key;
+
+	if ((x ^ y) & FILE_BITS)
+		return (x & FILE_BITS) > (y & FILE_BITS) ? 1 : -1;
+	return (x > y) - (x < y);
+}
+
+/* An absolute path in its simplest form, or NULL: a stranger wrote it. */
+static char *recorded_path(int counter_id)
+{
+	struct sm_counter c;
+
+	if (sm_counter_load(counter_id, &c) || c.path[0] != '/' || !c.path[1])
+		return NULL;
+	for (const char *p = c.path; *p; p = strchrnul(p + 1, '/')) {
+		size_t n = (size_t)(strchrnul(p + 1, '/') - p - 1);
+
+		if (n == 0 || (n == 1 && p[1] == '.') || (n == 2 && p[1] == '.' && p[2] == '.'))
+			return NULL;
+	}
+	return strdup(c.path);
+}
+
+static const struct sm_segment *find_key(const struct sm_segment *table, size_t n, key_t key)
+{
+	struct sm_segment wanted = { .key = key };
+
+	return bsearch(&wanted, table, n, sizeof(*table), compare_keys);
+}
+
+static void free_table(struct sm_segment **table)
+{
+	free(*table);
+}
+
+static int collect_pairs(struct scan *scan)
+{
+	struct sm_segment *table __attribute__((cleanup(free_table))) = NULL;
+	ssize_t n = sm_segment_list(&table);
+
+	if (n < 0)
+		return (int)n;
+	scan->pairs = calloc((size_t)n + 1, sizeof(*scan->pairs));
+	if (!scan->pairs)
+		return -ENOMEM;
+	qsort(table, (size_t)n, sizeof(*table), compare_keys);
+	for (ssize_t i = 0; i < n; i++) {
+		if (!sm_key_is_counter(table[i].key))
+			continue;
+
+		struct pair *p = &scan->pairs[scan->count];
+		const struct sm_segment *data = find_key(table, (size_t)n, sm_key_data(table[i].key));
+
+		*p = (struct pair){ .has_data = data, .counter = table[i], .key = sm_key_data(table[i].key) };
+		if (data)
+			p->data = *data;
+		p->recorded = recorded_path(table[i].id);
+		if (data || p->recorded)
+			scan->count++;
+	}
+	qsort(scan->pairs, scan->count, sizeof(*scan->pairs), compare_pairs);
+	return 0;
+}
+
+/* ---- names ---- */
+
+static int add_object(struct scan *scan, const struct pair *p, const char *name)
+{
+	char proj = sm_key_proj(p->key);
+	char text[NAME_MAX + sizeof(":P.refcount")];
+	int err = 0;
+
+	snprintf(text, sizeof(text), "%s:%c", name, proj);
+	if (p->has_data)
+		err = list_add(scan->out, text, NAME_OBJECT, &p->data);
+	snprintf(text, sizeof(text), "%s:%c.refcount", name, proj);
+	return err ? err : list_add(scan->out, text, NAME_REFCOUNT, &p->counter);
+}
+
+static bool yields(const struct keypath *kp, key_t key)
+{
+	return sm_key_from_stat(&kp->st, sm_key_proj(key)) == key;
+}
+
+/* ABSOLUTE as seen from the directory whose real path is DIR: "" for itself, NULL if it is not below. */
+static const char *below(const char *dir, const char *absolute)
+{
+	size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
+
+	if (strncmp(dir, absolute, n) != 0 || (absolute[n] != '/' && absolute[n] != '\0'))
+		return NULL;
+	return absolute[n] ? absolute + n + 1 : "";
+}
+
+/* Resolve RELATIVE, which has no dots in it, from DIR. *OUT is to be closed whatever is returned. */
+static int walk(const struct keydir *keydir, const struct keypath *dir, const char *relative, struct keypath *out)
+{
+	char name[NAME_MAX + 1];
+	struct keypath here = KEYPATH_NONE;
+	int err = 0;
+
+	*out = (struct keypath)KEYPATH_NONE;
+	if (!*relative)
+		return keypath_copy(out, dir);
+	while (*relative && !err) {
+		size_t n = (size_t)(strchrnul(relative, '/') - relative);
+
+		if (n > NAME_MAX) {
+			err = -ENAMETOOLONG;
+			break;
+		}
+		memcpy(name, relative, n);
+		name[n] = '\0';
+		relative += n + (relative[n] == '/');
+		err = keypath_at(keydir, here.fd < 0 ? dir : &here, name, 0, out);
+		keypath_close(&here);
+		if (!err && *relative) {
+			here = *out;
+			*out = (struct keypath)KEYPATH_NONE;
+		}
+	}
+	return err;
+}
+
+/* ---- recorded ---- */
+
+static int add_subdirectory(struct scan *scan, const char *relative)
+{
+	struct subdirectory *sub;
+	size_t n = (size_t)(strchrnul(relative, '/') - relative);
+
+	sub = calloc(1, sizeof(*sub) + n + 1);
+	if (!sub)
+		return -ENOMEM;
+	memcpy(sub->name, relative, n);
+	HASH_ADD_STR(scan->subdirectories, name, sub);
+	return list_add(scan->out, sub->name, NAME_DIR, NULL);
+}
+
+static bool has_subdirectory(struct scan *scan, const char *relative)
+{
+	struct subdirectory *sub;
+	size_t n = (size_t)(strchrnul(relative, '/') - relative);
+
+	HASH_FIND(hh, scan->subdirectories, relative, n, sub);
+	return sub;
+}
+
+static int add_recorded(struct scan *scan, struct pair *p)
+{
+	const char *relative = p->recorded ? below(scan->dir.path, p->recorded) : NULL;
+	struct keypath kp;
+	bool deeper = relative && strchr(relative, '/');
+
+	if (!relative || (deeper && has_subdirectory(scan, relative)))
+		return 0;
+
+	bool good = walk(scan->keydir, &scan->dir, relative, &kp) == 0 && yields(&kp, p->key);
+
+	keypath_close(&kp);
+	if (!good)
+		return 0;
+	if (deeper)
+		return add_subdirectory(scan, relative);
+	p->name = *relative ? relative : ".";
+	return add_object(scan, p, p->name);
+}
+
+/* ---- reverse ---- */
+
+/* Is another file the one that was meant by this key? */
+static bool meant_for_another(struct scan *scan, const struct pair *p, const struct stat *st)
+{
+	const char *relative = p->recorded ? below(scan->keydir->dir.path, p->recorded) : NULL;
+	struct keypath kp;
+
+	if (!relative)
+		return false;
+
+	bool another = walk(scan->keydir, &scan->keydir->dir, relative, &kp) == 0 && yields(&kp, p->key) &&
+		       (kp.st.st_dev != st->st_dev || kp.st.st_ino != st->st_ino);
+
+	keypath_close(&kp);
+	return another;
+}
+
+static struct pair *first_with(const struct scan *scan, uint32_t bits)
+{
+	size_t low = 0, high = scan->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (((uint32_t)scan->pairs[middle].key & FILE_BITS) < bits)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < scan->count && ((uint32_t)scan->pairs[low].key & FILE_BITS) == bits ? &scan->pairs[low] : NULL;
+}
+
+static uint32_t file_bits(dev_t dev, ino_t ino)
+{
+	struct stat st = { .st_dev = dev, .st_ino = ino };
+
+	return (uint32_t)sm_key_from_stat(&st, SM_PROJ_MIN) & FILE_BITS;
+}
+
+static int add_reverse(struct scan *scan, const char *name, const struct stat *st)
+{
+	uint32_t bits = file_bits(st->st_dev, st->st_ino);
+	struct pair *p = first_with(scan, bits), *end = scan->pairs + scan->count;
+
+	for (; p && p < end && ((uint32_t)p->key & FILE_BITS) == bits; p++) {
+		if (!p->has_data || (p->name && strcmp(p->name, name) == 0) || meant_for_another(scan, p, st))
+			continue;
+
+		int err = add_object(scan, p, name);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int read_entries(struct scan *scan, DIR *stream)
+{
+	struct dirent *d;
+	int err = 0;
+
+	while (!err && (errno = 0, d = readdir(stream))) {
+		struct keypath kp;
+		bool maybe = d->d_type == DT_LNK || d->d_type == DT_UNKNOWN ||
+			     first_with(scan, file_bits(scan->dir.st.st_dev, d->d_ino));
+
+		if (!maybe || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		if (keypath_at(scan->keydir, &scan->dir, d->d_name, 0, &kp) == 0)
+			err = add_reverse(scan, d->d_name, &kp.st);
+		keypath_close(&kp);
+	}
+	return err ? err : -errno;
+}
+
+static int scan_directory(struct scan *scan, const char *path)
+{
+	int err = keypath_resolve(scan->keydir, path, KEYPATH_DIRECTORY | KEYPATH_REALPATH, &scan->dir);
+
+	if (err)
+		return err;
+
+	int fd = keypath_open_directory(&scan->dir);
+
+	if (fd < 0)
+		return fd;
+
+	DIR *stream = fdopendir(fd);
+
+	if (!stream) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	for (size_t i = 0; i < scan->count && !err; i++)
+		err = add_recorded(scan, &scan->pairs[i]);
+	if (!err)
+		err = add_reverse(scan, ".", &scan->dir.st);
+	if (!err)
+		err = read_entries(scan, stream);
+	closedir(stream);
+	return err;
+}
+
+static void scan_free(struct scan *scan)
+{
+	struct subdirectory *sub, *next;
+
+	HASH_ITER(hh, scan->subdirectories, sub, next) {
+		HASH_DEL(scan->subdirectories, sub);
+		free(sub);
+	}
+	for (size_t i = 0; i < scan->count; i++)
+		free(scan->pairs[i].recorded);
+	free(scan->pairs);
+	keypath_close(&scan->dir);
+}
+
+int list_directory(const struct keydir *keydir, const char *path, const struct caller *caller, struct listing *out)
+{
+	struct scan scan = { .keydir = keydir, .dir = KEYPATH_NONE, .out = out };
+
+	/* as ourselves: that an object exists is no secret, only where its key file is */
+	int err = collect_pairs(&scan);
+
+	if (!err) {
+		CALLER_SCOPE(denied, caller);
+
+		err = denied ? denied : scan_directory(&scan, path);
+	}
+	scan_free(&scan);
+	return err;
+}

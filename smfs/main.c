@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* Options -> session -> mount -> loop -> exit status. Whatever is wrong before the mount is said in one line. */
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mountpoint.h"
+#include "native.h"
+#include "ops.h"
+#include "options.h"
+#include "staged.h"
+
+#define STOP_WAIT_MS 1000	/* for requests that hang on a key path, at the end */
+
+static int fail(const char *what, int err)
+{
+	fprintf(stderr, "smfs: %s: %s\n", what, strerror(err));
+	return -1;
+}
+
+static int open_keydir(const struct options *o)
+{
+	int err = keydir_open(&ops.keydir, o->keydir);
+
+	if (err == -EINVAL) {
+		fprintf(stderr, "smfs: %s: lies in an smfs mount; KEYDIR must be a directory of key files\n", o->keydir);
+		return -1;
+	}
+	return err ? fail(o->keydir, -err) : 0;
+}
+
+/* Each native file that is open is a descriptor. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int start_core(const struct options *o)
+{
+	int err = node_start();
+
+	if (err)
+		return fail("cannot start", -err);
+	raise_descriptor_limit();
+	staged_start(o->default_size, o->staged);
+	caller_start();
+	return 0;
+}
+
+/* The first request is INIT: it is answered here, so that what the kernel offers is known before anything is promised. */
+static int shake_hands(struct fuse_session *se)
+{
+	struct fuse_buf buf = { 0 };
+	int n;
+
+	do
+		n = fuse_session_receive_buf(se, &buf);
+	while (n == -EINTR);
+	if (n > 0)
+		fuse_session_process_buf(se, &buf);
+	free(buf.mem);
+	return n > 0 ? 0 : fail("the kernel did not begin to talk", n < 0 ? -n : ENODEV);
+}
+
+/* Only a real registration tells whether native access can be had: it is offered even to those who may not use it. */
+static int choose_way(struct fuse_session *se, const struct options *o)
+{
+	int err = o->access == WAY_COPY ? -EOPNOTSUPP : native_start(fuse_session_fd(se));
+
+	if (err && o->access == WAY_NATIVE) {
+		fprintf(stderr, "smfs: native access cannot be had (%s): it needs CAP_SYS_ADMIN and Linux 6.9; "
+			"leave out -o access=native to copy instead\n", strerror(-err));
+		return -1;
+	}
+	if (o->foreground) {
+		printf("smfs: %s on %s, %s access\n", ops.keydir.dir.path, o->mountpoint, err ? "copying" : "native");
+		fflush(stdout);
+	}
+	err = way_start(err ? WAY_COPY : o->access);
+	return err ? fail("cannot start", -err) : 0;
+}
+
+static void on_fuse_log(enum fuse_log_level level, const char *format, va_list args)
+{
+	char text[512];
+	int n = vsnprintf(text, sizeof(text), format, args);
+
+	if (level == FUSE_LOG_DEBUG) {
+		fputs(text, stderr);
+		return;
+	}
+	if (n > 0 && text[strlen(text) - 1] == '\n')
+		text[strlen(text) - 1] = '\0';
+	log_line((int)level, "%s", text);
+}
+
+/* The exit status: leaving by a signal or because it was unmounted is success. */
+static int serve(struct fuse_session *se, const struct options *o)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int res;
+
+	if (!config)
+		return 1;
+	fuse_loop_cfg_set_clone_fd(config, o->clone_fd);
+	fuse_loop_cfg_set_max_threads(config, o->max_threads);
+	fuse_loop_cfg_set_idle_threads(config, o->max_idle_threads);
+	res = o->single_thread ? fuse_session_loop(se) : fuse_session_loop_mt(se, config);
+	fuse_loop_cfg_destroy(config);
+	if (res < 0 && res != -ENODEV && res != -ENOTCONN) {
+		log_line(LOG_ERR, "stopped: %s", strerror(-res));
+		return 1;
+	}
+	return 0;
+}
+
+/* Mounted: from here on nothing ends the daemon but a signal or an unmount. */
+static int run_mounted(struct fuse_session *se, const struct options *o)
+{
+	int err, status;
+
+	if (shake_hands(se) || choose_way(se, o) || fuse_daemonize(o->foreground))
+		return 1;
+	if (!o->foreground)
+		log_to_syslog();
+	if (fuse_set_signal_handlers(se))
+		return 1;
+	err = caller_reduce();
+	if (!err)
+		err = pool_start(&ops.pool, NULL);
+	if (err) {
+		log_line(LOG_ERR, "cannot start: %s", strerror(-err));
+		return 1;
+	}
+	status = serve(se, o);
+	fuse_remove_signal_handlers(se);
+	pool_stop(ops.pool, STOP_WAIT_MS);
+	return status;
+}
+
+static int run(struct fuse_args *args, const struct options *o)
+{
+	if (mountpoint_prepare(o->mountpoint) || open_keydir(o) || start_core(o) || mountpoint_check_device())
+		return 1;
+	if (fuse_opt_add_arg(args, "-ofsname=smfs,subtype=smfs,nosuid,nodev,noexec"))
+		return fail("cannot start", ENOMEM), 1;
+
+	struct fuse_session *se = fuse_session_new(args, &ops_table, sizeof(ops_table), NULL);
+
+	if (!se)
+		return 1;
+
+	char *mountpoint = realpath(o->mountpoint, NULL);
+	int status = 1;
+
+	if (!mountpoint) {
+		fail(o->mountpoint, errno);
+	} else if (fuse_session_mount(se, mountpoint) == 0) {
+		status = run_mounted(se, o);
+		fuse_session_unmount(se);
+	}
+	fuse_session_destroy(se);
+	free(mountpoint);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+	struct options o;
+	int status;
+
+	mallopt(M_ARENA_MAX, 2);	/* an arena for each thread would be memory that an idle daemon holds */
+	fuse_set_log_func(on_fuse_log);
+	if (options_parse(&args, &o)) {
+		status = 2;
+	} else if (o.help) {
+		options_print_help("smfs");
+		status = 0;
+	} else if (o.version) {
+		printf("smfs %s\nlibfuse %s\n", SM_VERSION, fuse_pkgversion());
+		status = 0;
+	} else {
+		status = run(&args, &o);
+	}
+	options_free(&o);
+	fuse_opt_free_args(&args);
+	return status;
+}

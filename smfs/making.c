@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When an object in the making becomes a segment, and when a larger one. Its states:
+ *
+ *   unmade    no segment; everything is in the memfd
+ *   made      the segment exists and nobody else has noticed: a flush with more bytes replaces it by a larger one
+ *   settled   somebody else has attached or opened it: its size stays, writes go to the segment, the memfd is gone
+ *
+ * Whether anybody else has attached is read from what the kernel keeps of every attach and detach: the segment as
+ * we left it and as it is now differ. The same second look tells if it was removed meanwhile; it is never made twice.
+ */
+#include "making.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "share.h"
+#include "store.h"
+#include "way.h"
+
+void making_forget_bytes(struct staged *s)
+{
+	if (s->memfd >= 0)
+		close(s->memfd);
+	s->memfd = -1;
+	share_return(s->creator.uid, s->charged);
+	s->charged = 0;
+}
+
+static int fill_from_memfd(void *to, size_t size, void *arg)
+{
+	struct staged *s = arg;
+	off_t from = s->dirty_from, end = s->dirty_to < (off_t)size ? s->dirty_to : (off_t)size;
+
+	if (s->memfd < 0)
+		return 0;
+	while (from < end) {
+		off_t data = lseek(s->memfd, from, SEEK_DATA);
+
+		if (data < 0 || data >= end)
+			break;	/* nothing but holes */
+
+		off_t hole = lseek(s->memfd, data, SEEK_HOLE);
+		ssize_t n = pread(s->memfd, (char *)to + data, (size_t)((hole < end ? hole : end) - data), data);
+
+		if (n <= 0)
+			return n < 0 && errno != EFAULT ? -errno : -EIO;
+		from = data + n;
+	}
+	return 0;
+}
+
+/* An ordinary user's own mode may forbid even him to write: as the owner he lends himself the right. */
+static int fill_lending(struct staged *s)
+{
+	CALLER_SCOPE(denied, &s->creator);
+
+	int err = denied ? denied : sm_segment_set(s->seg.id, (uid_t)-1, (gid_t)-1, s->mode | 0600);
+
+	if (err)
+		return err;
+	err = sm_segment_stat(s->seg.id, &s->seg);
+	if (!err)
+		err = store_fill_segment(&s->seg, fill_from_memfd, s);
+
+	int restored = sm_segment_set(s->seg.id, (uid_t)-1, (gid_t)-1, s->mode);
+
+	return err ? err : restored;
+}
+
+static int fill_segment(struct staged *s)
+{
+	int err = 0;
+
+	if (s->memfd >= 0) {
+		err = store_fill_segment(&s->seg, fill_from_memfd, s);
+		if (err == -EACCES)
+			err = fill_lending(s);
+	}
+	return err ? err : sm_segment_stat(s->seg.id, &s->seg);
+}
+
+static void all_clean(struct staged *s)
+{
+	s->dirty_from = s->dirty_to = 0;
+}
+
+static void all_dirty(struct staged *s)
+{
+	s->dirty_from = 0;
+	s->dirty_to = s->size;
+}
+
+static int take_back(struct staged *s)
+{
+	struct object obj;
+	CALLER_SCOPE(denied, &s->creator);
+
+	if (denied)
+		return denied;
+	store_find(s->key, &obj);
+	return store_remove(&obj);
+}
+
+static int make(struct staged *s, size_t size)
+{
+	int err;
+
+	{
+		CALLER_SCOPE(denied, &s->creator);
+
+		err = denied ? denied : store_create(s->key, size, s->mode, s->path, &s->seg);
+	}
+	if (err)
+		return err;
+	all_dirty(s);
+	err = fill_segment(s);
+	if (err) {
+		take_back(s);
+		return err;
+	}
+	all_clean(s);
+	s->made = true;
+	node_move(s->node, &s->seg);
+	return 0;
+}
+
+static int replace(struct staged *s, size_t size)
+{
+	struct sm_segment seg;
+	int err;
+
+	{
+		CALLER_SCOPE(denied, &s->creator);
+
+		err = denied ? denied : store_swap(&s->seg, size, s->mode, &seg);
+		if (denied)
+			return denied;
+	}
+	if (seg.id < 0)
+		return err;
+	s->seg = seg;
+	node_move(s->node, &s->seg);
+	all_dirty(s);
+
+	int unfilled = fill_segment(s);
+
+	if (!unfilled && !err)
+		all_clean(s);
+	return err ? err : unfilled;
+}
+
+static bool noticed(const struct staged *s, const struct sm_segment *now)
+{
+	return now->nattch || now->atime != s->seg.atime || now->dtime != s->seg.dtime ||
+	       now->lpid != s->seg.lpid || now->ctime != s->seg.ctime || way_opens(s->node);
+}
+
+/* The size stays from now on; what was written and is not there yet is added as far as it fits. */
+static int settle(struct staged *s)
+{
+	bool too_much = s->dirty_to > (off_t)s->seg.size;
+	int err = s->dirty_to > s->dirty_from ? store_fill_segment(&s->seg, fill_from_memfd, s) : 0;
+
+	all_clean(s);
+	making_forget_bytes(s);
+	s->settled = true;
+	return err ? err : too_much ? -ENOSPC : 0;
+}
+
+int making_look(struct staged *s)
+{
+	struct sm_segment now;
+
+	if (!s->made || s->settled)
+		return 0;
+	if (sm_segment_stat(s->seg.id, &now) || now.removed || !node_same_segment(&s->seg, &now))
+		return -EIDRM;
+	return noticed(s, &now) ? settle(s) : 0;
+}
+
+int making_commit(struct staged *s, off_t size)
+{
+	if (s->withdrawn)
+		return 0;
+	if (!s->made)
+		return make(s, (size_t)size);
+
+	int err = making_look(s);
+
+	if (err || s->settled)
+		return err;
+	if ((off_t)s->seg.size != size)
+		return replace(s, (size_t)size);
+	err = fill_segment(s);
+	if (!err)
+		all_clean(s);
+	return err;
+}
+
+int making_commit_new_bytes(struct staged *s)
+{
+	return s->dirty_to > s->dirty_from ? making_commit(s, s->size) : 0;
+}
+
+int making_commit_default(struct staged *s, size_t default_size)
+{
+	return s->made || s->withdrawn ? 0 : making_commit(s, s->size ? s->size : (off_t)default_size);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_MAKING_H
+#define SMFS_MAKING_H
+
+#include <libsm/sm.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+#include <uthash.h>
+
+#include "caller.h"
+#include "node.h"
+
+/* One object in the making, for the files that share the work: staged.c (who), making.c (when), staged_bytes.c (what). */
+
+struct staged {
+	/* constant */
+	key_t key;
+	char *path;
+	struct caller creator;
+	uint64_t serial;
+	struct node *node;
+	struct timespec born;
+
+	/* under staged.c's table lock */
+	unsigned descriptors;	/* creating ones; the last one ends the making */
+	unsigned uses;		/* of this struct; the descriptors together are one */
+	UT_hash_handle hh;
+
+	/* under lock */
+	pthread_mutex_t lock;
+	mode_t mode;
+	int memfd;		/* -1: nothing written */
+	size_t charged;		/* bytes of the creator's share that the memfd holds */
+	off_t size;		/* written so far */
+	off_t dirty_from, dirty_to;	/* what the segment does not have yet */
+	unsigned flushes;
+	bool made, settled;
+	bool withdrawn;		/* unlinked before it was made */
+	struct sm_segment seg;	/* if made: as we left it */
+};
+
+/*
+ * All functions below are called with the object's lock held and no caller entered, and return 0 or a negative errno.
+ */
+
+/* Look again at what exists: -EIDRM if it is gone; settled, and its bytes poured, if others have taken notice. */
+int making_look(struct staged *s);
+
+/* Make it, or bring what exists up to what was written, with SIZE bytes. */
+int making_commit(struct staged *s, off_t size);
+
+/* The same if there are bytes that the segment does not have; and if there is no segment yet. */
+int making_commit_new_bytes(struct staged *s);
+int making_commit_default(struct staged *s, size_t default_size);
+
+/* Let go of the bytes kept aside. */
+void making_forget_bytes(struct staged *s);
+
+/* staged_bytes.c */
+ssize_t staged_bytes_write(struct staged *s, const void *bytes, size_t n, off_t offset);
+ssize_t staged_bytes_read(struct staged *s, void *bytes, size_t n, off_t offset);
+int staged_bytes_truncate(struct staged *s, off_t size);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_OPS_H
+#define SMFS_OPS_H
+
+#define FUSE_USE_VERSION 317
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+
+#include "caller.h"
+#include "file.h"
+#include "keypath.h"
+#include "node.h"
+#include "pool.h"
+
+/*
+ * The FUSE operations. Each one replies exactly once: "get, check, call the core, reply". An operation that resolves
+ * a key path hands that over to the pool and is answered from there.
+ */
+
+struct ops_state {
+	struct keydir keydir;
+	struct pool *pool;
+};
+
+extern struct ops_state ops;
+
+/* For fuse_session_new(). */
+extern const struct fuse_lowlevel_ops ops_table;
+
+/* ops_name.c: what takes a directory and a name */
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* ops_dir.c: directories */
+void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_dir_getattr(fuse_req_t req, struct node *n);		/* unpins N */
+void ops_dir_access(fuse_req_t req, struct node *n, int mask);	/* unpins N */
+
+/* ops_attr.c: attributes */
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void ops_access(fuse_req_t req, fuse_ino_t ino, int mask);
+void ops_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ops_file.c: open files */
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi);
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+
+/* ---- shared between them ---- */
+
+/* Who sent REQ. Errors: ENOMEM. */
+int ops_caller(fuse_req_t req, struct caller *c);
+
+/* Memory of the calling thread's own, of at least SIZE bytes, until its next call; NULL: out of memory. */
+void *ops_buffer(size_t size);
+
+/* What stat shows of N, which is no directory; CALLER reads the counter. Errors: ESTALE. */
+int ops_stat(struct node *n, const struct caller *caller, struct stat *out);
+
+/* Fill an entry for N and count the kernel's reference to it. Errors: ESTALE, and N is as it was. */
+int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out);
+
+/* Set up FI for the open file F. */
+void ops_fill_open(struct file *f, struct fuse_file_info *fi);
+
+/* Hand JOB to the pool, or fail it at once. */
+struct ops_job;
+typedef void ops_step(struct ops_job *job);
+
+/* A request that is answered from the pool. WORK may hang; FINISH replies; FREE frees what the two made. */
+struct ops_job {
+	struct pool_job pool;	/* first */
+	fuse_req_t req;
+	struct caller caller;
+	struct node *node;	/* pinned; the job's */
+	ops_step *work, *finish, *free;	/* FREE may be NULL */
+	int err;
+};
+
+/*
+ * Begin a job of SIZE bytes that starts with a struct ops_job, for a request about NODE, whose pin it takes over;
+ * NULL after it has replied with an error.
+ */
+void *ops_job_new(fuse_req_t req, struct node *node, size_t size, ops_step *work, ops_step *finish, ops_step *free_);
+void ops_job_submit(void *job);
+
+/* Reply with ERR, a positive errno, and free the job instead. */
+void ops_job_fail(void *job, int err);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* Attributes are the kernel's at the moment they are asked for; nothing of them is kept. */
+#include "ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "attr.h"
+#include "refcount.h"
+#include "staged.h"
+#include "store.h"
+#include "usage.h"
+
+#define REFCOUNT_UNREADABLE_SIZE 2	/* a digit and a newline: tools take a size of 0 for an empty file */
+
+int ops_caller(fuse_req_t req, struct caller *c)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return caller_read(c, ctx->uid, ctx->gid, ctx->pid);
+}
+
+static int stat_segment(struct node *n, struct stat *out)
+{
+	struct sm_segment seg;
+	int err;
+
+	if (staged_stat(n, out))
+		return 0;
+	err = node_stat(n, &seg);
+	if (err && way_opens(n)) {	/* removed, but open: as any unlinked file */
+		node_seen(n, &seg);
+		seg.removed = true;
+		err = 0;
+	}
+	if (err)
+		return err;
+	attr_segment(&seg, 0, out);
+
+	off_t size = staged_size(n);
+
+	if (size >= 0)
+		out->st_size = size;
+	return 0;
+}
+
+static int stat_refcount(struct node *n, const struct caller *caller, struct stat *out)
+{
+	char text[REFCOUNT_TEXT_MAX];
+	struct sm_segment seg;
+	int err = node_stat(n, &seg), length = -1;
+
+	if (err)
+		return err;
+	{
+		CALLER_SCOPE(denied, caller);
+
+		if (!denied)
+			length = refcount_text(seg.id, text);
+	}
+	attr_beside(&seg, attr_ino_refcount(seg.id), S_IFREG | seg.mode,
+		    length < 0 ? REFCOUNT_UNREADABLE_SIZE : (uint64_t)length, out);
+	return 0;
+}
+
+int ops_stat(struct node *n, const struct caller *caller, struct stat *out)
+{
+	switch (n->kind) {
+	case NODE_SEGMENT:
+		return stat_segment(n, out);
+	case NODE_REFCOUNT:
+		return stat_refcount(n, caller, out);
+	default:
+		return -ESTALE;
+	}
+}
+
+int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out)
+{
+	memset(out, 0, sizeof(*out));	/* timeouts of 0: nothing is cached that can go stale */
+	out->ino = n->id;
+
+	int err = ops_stat(n, caller, &out->attr);
+
+	if (!err)
+		node_lookup(n);
+	return err;
+}
+
+static void reply_attr(fuse_req_t req, struct node *n, const struct caller *caller)
+{
+	struct stat st;
+	int err = ops_stat(n, caller, &st);
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	if (n->kind == NODE_SEGMENT && st.st_ino <= UINT32_MAX && st.st_nlink)
+		st.st_blocks = (blkcnt_t)(usage_of((int)st.st_ino) / 512);
+	fuse_reply_attr(req, &st, 0);
+}
+
+static bool is_directory(const struct node *n)
+{
+	return n->kind == NODE_DIR;
+}
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *n = node_get(ino);
+	struct caller caller;
+
+	if (n && is_directory(n)) {
+		ops_dir_getattr(req, n);
+		return;
+	}
+	if (!n) {
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
+	if (ops_caller(req, &caller) == 0)
+		reply_attr(req, n, &caller);
+	else
+		fuse_reply_err(req, ENOMEM);
+	caller_free(&caller);
+	node_put(n);
+}
+
+/* ---- changing ---- */
+
+/* The object that N is a half of. */
+static int object_of(struct node *n, struct object *obj)
+{
+	struct sm_segment seg;
+	int err = node_stat(n, &seg);
+
+	if (err)
+		return err;
+	store_find_of(&seg, obj);
+	if (n->kind == NODE_REFCOUNT && !seg.removed && sm_key_is_counter(seg.key)) {
+		struct object whole;
+
+		store_find(sm_key_data(seg.key), &whole);
+		if (whole.has_data)
+			*obj = whole;
+	}
+	return 0;
+}
+
+static int set_owner_and_mode(struct node *n, const struct stat *attr, int to_set, const struct caller *caller)
+{
+	struct sm_segment now;
+	struct object obj;
+	mode_t mode = to_set & FUSE_SET_ATTR_MODE ? attr->st_mode & 07777 : (mode_t)-1;
+	int err;
+
+	if (to_set & FUSE_SET_ATTR_MODE) {
+		if (mode > 0777)
+			return -EINVAL;
+		err = staged_chmod(n, mode, caller);
+		if (err != -EALREADY)
+			return err;
+	}
+	err = object_of(n, &obj);
+	if (err)
+		return err;
+	{
+		CALLER_SCOPE(denied, caller);
+
+		err = denied ? denied : store_set(&obj, to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
+						  to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1, mode);
+	}
+	if (err)
+		return err;
+	node_seen(n, &now);
+	/* it was us: a ctime that moved with nothing else is no sign of another segment now */
+	return sm_segment_stat(now.id, &now) ? -ESTALE : (node_move(n, &now), 0);
+}
+
+static int set_attr(struct node *n, const struct stat *attr, int to_set, struct file *f,
+		    const struct caller *caller)
+{
+	int err = 0;
+
+	if (is_directory(n))
+		return -EPERM;
+	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		err = set_owner_and_mode(n, attr, to_set, caller);
+	if (!err && to_set & FUSE_SET_ATTR_SIZE)
+		err = file_truncate(n, f, attr->st_size, caller);
+	if (!err && to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME))
+		err = staged_touch(n);	/* System V keeps its own times */
+	return err;
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	struct node *n = node_get(ino);
+	struct caller caller = { 0 };
+	int err = !n ? -ESTALE : ops_caller(req, &caller);
+
+	if (!err)
+		err = set_attr(n, attr, to_set, fi ? (struct file *)(uintptr_t)fi->fh : NULL, &caller);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		reply_attr(req, n, &caller);
+	caller_free(&caller);
+	node_put(n);
+}
+
+void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct node *n = node_get(ino);
+	struct caller caller = { 0 };
+
+	if (n && is_directory(n)) {
+		ops_dir_access(req, n, mask);
+		return;
+	}
+
+	int err = !n ? -ESTALE : ops_caller(req, &caller);
+
+	if (!err)
+		err = file_access(n, mask, &caller);
+	fuse_reply_err(req, -err);
+	caller_free(&caller);
+	node_put(n);
+}
+
+void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+	struct sm_limits limits;
+	struct sysinfo machine;
+	int err = sysinfo(&machine) ? -errno : sm_limits_get(&limits);
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	attr_statfs(&limits, ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit, &st);
+	fuse_reply_statfs(req, &st);
+}

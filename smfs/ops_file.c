@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* Open files: what FUSE asks of one, handed on to file.c. */
+#include "ops.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
+}
+
+/* ---- a buffer of the thread's own: no allocation on the read path ---- */
+
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+static __thread struct { void *at; size_t size; } buffer;
+
+static void buffer_free(void *unused)
+{
+	free(buffer.at);
+	buffer.at = NULL;
+	buffer.size = 0;
+}
+
+static void buffer_start(void)
+{
+	pthread_key_create(&buffer_key, buffer_free);
+}
+
+void *ops_buffer(size_t size)
+{
+	if (size > buffer.size || !buffer.at) {
+		pthread_once(&buffer_once, buffer_start);
+		free(buffer.at);
+		buffer.size = size < 4096 ? 4096 : size;
+		buffer.at = malloc(buffer.size);
+		if (!buffer.at)
+			buffer.size = 0;
+		pthread_setspecific(buffer_key, buffer.at);
+	}
+	return buffer.at;
+}
+
+/* ---- opening and reading ---- */
+
+void ops_fill_open(struct file *f, struct fuse_file_info *fi)
+{
+	fi->fh = (uintptr_t)f;
+	fi->backing_id = file_backing(f);
+	/*
+	 * Only a descriptor that cannot write is read by the kernel itself. A passthrough write past the end would
+	 * grow the inode behind the segment's back, so writes come here.
+	 */
+	fi->direct_io = !(fi->backing_id && (fi->flags & O_ACCMODE) == O_RDONLY);
+	fi->parallel_direct_writes = 1;
+	fi->keep_cache = 0;
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct node *n = node_get(ino);
+	struct caller caller = { 0 };
+	struct file *f = NULL;
+	int err = !n ? -ESTALE : ops_caller(req, &caller);
+
+	if (!err)
+		err = file_open(n, fi->flags, &caller, &f);
+	caller_free(&caller);
+	node_put(n);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	ops_fill_open(f, fi);
+	if (fuse_reply_open(req, fi))
+		file_close(f);	/* interrupted: the caller has no descriptor, and no release will come */
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct file *f = file_of(fi);
+	struct file_span span;
+
+	/*
+	 * A fill of the page cache, for splice(2) from a descriptor opened read-write: it would be shown again when
+	 * it is stale. Programs fall back to read(2).
+	 */
+	if (file_is_native(f) && !fi->lock_owner) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+
+	int err = file_read_begin(f, off, size, ops_buffer, &span);
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fuse_reply_buf(req, span.bytes, span.length);
+	file_read_end(&span);
+}
+
+/* ---- writing ---- */
+
+struct write_job {
+	struct ops_job base;
+	struct file *file;
+	size_t size;
+	char bytes[16];
+};
+
+static void slow_write_work(struct ops_job *base)
+{
+	struct write_job *job = (struct write_job *)base;
+
+	base->err = (int)file_write(job->file, job->bytes, job->size, 0, &base->caller);
+}
+
+static void slow_write_finish(struct ops_job *base)
+{
+	if (base->err < 0)
+		fuse_reply_err(base->req, -base->err);
+	else
+		fuse_reply_write(base->req, (size_t)base->err);
+}
+
+/* The file stays open until the write is answered: the kernel sees to that. */
+static void write_slowly(fuse_req_t req, fuse_ino_t ino, struct file *f, const char *bytes, size_t size)
+{
+	struct write_job *job = ops_job_new(req, node_get(ino), sizeof(*job), slow_write_work, slow_write_finish, NULL);
+
+	if (!job)
+		return;
+	job->file = f;
+	job->size = size;
+	memcpy(job->bytes, bytes, size < sizeof(job->bytes) ? size : sizeof(job->bytes));
+	ops_job_submit(job);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct file *f = file_of(fi);
+	struct caller caller = { 0 };
+	ssize_t n = 0;
+
+	if (file_write_is_slow(f, bytes, size)) {
+		write_slowly(req, ino, f, bytes, size);
+		return;
+	}
+	if (file_node(f)->kind != NODE_SEGMENT)	/* only a word is judged as it is written; bytes were, at open */
+		n = ops_caller(req, &caller);
+	if (!n)
+		n = file_write(f, bytes, size, off, &caller);
+	caller_free(&caller);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+/* ---- the rest ---- */
+
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, -file_flush(file_of(fi)));
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	file_close(file_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, -file_sync(file_of(fi)));
+}
+
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, -file_allocate(file_of(fi), mode, off, len));
+}
+
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	off = file_seek(file_of(fi), off, whence);
+	if (off < 0)
+		fuse_reply_err(req, (int)-off);
+	else
+		fuse_reply_lseek(req, off);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests that are answered from the pool. The kernel waits for a reply as long as it takes, so there is always one:
+ * FINISH's, or ETIMEDOUT when the key path's file system has not answered in time.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void job_free(struct ops_job *job)
+{
+	if (job->free)
+		job->free(job);
+	node_put(job->node);
+	caller_free(&job->caller);
+	free(job);
+}
+
+static void on_work(struct pool_job *p)
+{
+	struct ops_job *job = (struct ops_job *)p;
+
+	job->work(job);
+}
+
+static void on_finish(struct pool_job *p)
+{
+	struct ops_job *job = (struct ops_job *)p;
+
+	job->finish(job);
+	job_free(job);
+}
+
+static void on_expire(struct pool_job *p)
+{
+	fuse_reply_err(((struct ops_job *)p)->req, ETIMEDOUT);
+}
+
+static void on_discard(struct pool_job *p)
+{
+	job_free((struct ops_job *)p);
+}
+
+void *ops_job_new(fuse_req_t req, struct node *node, size_t size, ops_step *work, ops_step *finish, ops_step *free_)
+{
+	struct ops_job *job = node ? calloc(1, size) : NULL;
+	int err = !node ? ESTALE : !job ? ENOMEM : -ops_caller(req, &job->caller);
+
+	if (err) {
+		if (job)
+			caller_free(&job->caller);
+		free(job);
+		node_put(node);
+		fuse_reply_err(req, err);
+		return NULL;
+	}
+	job->pool = (struct pool_job){
+		.work = on_work, .finish = on_finish, .expire = on_expire, .discard = on_discard,
+		.uid = job->caller.uid, .timeout_ms = POOL_TIMEOUT_MS,
+	};
+	job->req = req;
+	job->node = node;
+	job->work = work;
+	job->finish = finish;
+	job->free = free_;
+	return job;
+}
+
+void ops_job_fail(void *p, int err)
+{
+	struct ops_job *job = p;
+
+	fuse_reply_err(job->req, err);
+	job_free(job);
+}
+
+void ops_job_submit(void *p)
+{
+	struct ops_job *job = p;
+	int err = pool_submit(ops.pool, &job->pool);
+
+	if (err)
+		ops_job_fail(job, -err);
+}

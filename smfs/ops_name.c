@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations on a name in a directory: name -> key file -> key -> segment. The key file is looked at as the caller and
+ * on a pool thread, since its file system may not answer; the rest is the kernel's table and takes no time.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attr.h"
+#include "name.h"
+#include "staged.h"
+#include "store.h"
+
+struct name_job {
+	struct ops_job base;
+	char *path;			/* of the entry, below the mount */
+	struct name name;
+	bool want_real_path;
+	struct keypath kp;		/* of the key file, or of the directory */
+	bool is_dir;
+	key_t key;
+	/* create only */
+	mode_t mode;
+	struct fuse_file_info fi;
+};
+
+static char *join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir), m = strlen(name);
+	char *path = malloc(n + m + 2);
+
+	if (!path)
+		return NULL;
+	memcpy(path, dir, n);
+	if (n)
+		path[n++] = '/';
+	memcpy(path + n, name, m + 1);
+	return path;
+}
+
+/* The key file's path, in place: what follows the name is cut off, and "dir/." is "dir". */
+static void key_path(const struct name_job *job, char *path)
+{
+	size_t end = strlen(path) - strlen(strrchr(path, ':')), start = end - job->name.key_length;
+
+	path[end] = '\0';
+	if (job->name.key_length == 1 && path[start] == '.')
+		path[start ? start - 1 : 0] = '\0';
+}
+
+static void free_string(char **s)
+{
+	free(*s);
+}
+
+static int resolve_directory(struct name_job *job)
+{
+	int err = keypath_resolve(&ops.keydir, job->path, KEYPATH_DIRECTORY, &job->kp);
+
+	job->is_dir = !err;
+	return err == -ENOTDIR ? -ENOENT : err;
+}
+
+static int resolve_key(struct name_job *job)
+{
+	char *path __attribute__((cleanup(free_string))) = strdup(job->path);
+
+	if (!path)
+		return -ENOMEM;
+	key_path(job, path);
+
+	int err = keypath_resolve(&ops.keydir, path, job->want_real_path ? KEYPATH_REALPATH : 0, &job->kp);
+
+	if (!err)
+		job->key = sm_key_from_stat(&job->kp.st, job->name.proj_id);
+	return err;
+}
+
+static int resolve(struct name_job *job)
+{
+	CALLER_SCOPE(denied, &job->base.caller);
+
+	if (denied)
+		return denied;
+	if (job->name.kind == NAME_DIR)
+		return resolve_directory(job);
+
+	int err = resolve_key(job);
+
+	if (err != -ENOENT)
+		return err;
+	keypath_close(&job->kp);
+	/* "a:b" is a directory where no key file "a" exists */
+	return resolve_directory(job);
+}
+
+static void name_work(struct ops_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+
+	base->err = resolve(job);
+}
+
+static void name_free(struct ops_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+
+	keypath_close(&job->kp);
+	free(job->path);
+}
+
+/* Begin a job about NAME in the directory PARENT; NULL after it has replied with an error. */
+static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *name, ops_step *finish)
+{
+	struct name_job *job = ops_job_new(req, node_get(parent), sizeof(*job), name_work, finish, name_free);
+
+	if (!job)
+		return NULL;
+	job->kp = (struct keypath)KEYPATH_NONE;
+	name_parse(name, &job->name);
+	job->path = join(job->base.node->path, name);
+	if (!job->path) {
+		ops_job_fail(job, ENOMEM);
+		return NULL;
+	}
+	return job;
+}
+
+/* ---- lookup ---- */
+
+static void reply_entry(struct name_job *job, struct node *n)
+{
+	struct fuse_entry_param e;
+	int err = n ? ops_entry(n, &job->base.caller, &e) : -ENOMEM;
+
+	node_put(n);
+	if (err)
+		fuse_reply_err(job->base.req, err == -ESTALE ? ENOENT : -err);
+	else
+		fuse_reply_entry(job->base.req, &e);
+}
+
+static void reply_directory(struct name_job *job)
+{
+	struct fuse_entry_param e = { 0 };
+	struct node *n = node_by_path(NODE_DIR, job->path);
+
+	if (!n) {
+		fuse_reply_err(job->base.req, ENOMEM);
+		return;
+	}
+	attr_directory(&job->kp.st, n->path, &e.attr);
+	e.ino = n->id;
+	node_lookup(n);
+	fuse_reply_entry(job->base.req, &e);
+	node_put(n);
+}
+
+/* The node that a name means, pinned, or NULL and *ERR. */
+static struct node *node_of_name(struct name_job *job, int *err)
+{
+	struct object obj;
+	struct node *n = NULL;
+	bool exists;
+
+	store_find(job->key, &obj);
+	switch (job->name.kind) {
+	case NAME_REFCOUNT:
+		exists = obj.has_counter;
+		if (exists)
+			n = node_by_segment(NODE_REFCOUNT, &obj.counter);
+		break;
+	case NAME_INFO:
+		exists = obj.has_data || obj.has_counter;
+		if (exists)
+			n = node_by_path(NODE_INFO, job->path);
+		if (n)
+			node_move(n, obj.has_data ? &obj.data : &obj.counter);
+		break;
+	default:
+		exists = obj.has_data;
+		n = exists ? node_by_segment(NODE_SEGMENT, &obj.data) : staged_find(job->key);
+	}
+	*err = n ? 0 : exists ? -ENOMEM : -ENOENT;
+	return n;
+}
+
+static void lookup_finish(struct ops_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+	struct node *n;
+	int err = base->err;
+
+	if (!err && job->is_dir) {
+		reply_directory(job);
+		return;
+	}
+	n = err ? NULL : node_of_name(job, &err);
+	if (err)
+		fuse_reply_err(base->req, -err);
+	else
+		reply_entry(job, n);
+}
+
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct name_job *job = name_job(req, parent, name, lookup_finish);
+
+	if (job)
+		ops_job_submit(job);
+}
+
+/* ---- create ---- */
+
+static void reply_create(struct name_job *job, struct node *n, struct file *f)
+{
+	struct fuse_entry_param e;
+	int err = ops_entry(n, &job->base.caller, &e);
+
+	if (err) {
+		file_close(f);
+		fuse_reply_err(job->base.req, -err);
+		return;
+	}
+	ops_fill_open(f, &job->fi);
+	if (fuse_reply_create(job->base.req, &e, &job->fi)) {	/* the caller was interrupted: it has no descriptor */
+		node_forget(n->id, 1);
+		file_close(f);
+	}
+}
+
+/* Somebody made it since the kernel looked: then this is an open like any other, unless it must not be. */
+static int open_existing(struct name_job *job, struct node **n, struct file **f)
+{
+	struct object obj;
+	const struct caller *caller = &job->base.caller;
+
+	if (job->fi.flags & O_EXCL)
+		return -EEXIST;
+	store_find(job->key, &obj);
+	*n = obj.has_data ? node_by_segment(NODE_SEGMENT, &obj.data) : NULL;
+	if (!*n)
+		return obj.has_data ? -ENOMEM : -ESTALE;
+
+	int err = file_open(*n, job->fi.flags, caller, f);
+
+	if (!err && job->fi.flags & O_TRUNC) {
+		err = file_truncate(*n, *f, 0, caller);
+		if (err)
+			file_close(*f);
+	}
+	return err;
+}
+
+static int begin_object(struct name_job *job, struct node **n, struct file **f)
+{
+	struct staged *s;
+	int err;
+
+	{
+		CALLER_SCOPE(denied, &job->base.caller);
+
+		err = denied ? denied : store_may_create(job->key);
+	}
+	if (err == -EEXIST)
+		return open_existing(job, n, f);
+	if (!err)
+		err = staged_open(job->key, job->kp.path, job->mode, &job->base.caller, &s, n);
+	if (err)
+		return err;
+	err = file_of_staged(*n, s, job->fi.flags, f);
+	if (err)
+		staged_close(s);
+	return err;
+}
+
+static void create_finish(struct ops_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+	struct node *n = NULL;
+	struct file *f;
+	int err = base->err;
+
+	if (!err)
+		err = job->is_dir ? -EISDIR : begin_object(job, &n, &f);
+	if (err)
+		fuse_reply_err(base->req, -err);
+	else
+		reply_create(job, n, f);
+	node_put(n);
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct name_job *job = name_job(req, parent, name, create_finish);
+
+	if (!job)
+		return;
+	if (job->name.kind == NAME_DIR) {
+		ops_job_fail(job, EINVAL);
+	} else if (job->name.kind != NAME_OBJECT) {
+		ops_job_fail(job, ENOENT);	/* these come and go with their segment */
+	} else {
+		job->mode = mode & 0777;
+		job->fi = *fi;
+		job->want_real_path = true;
+		ops_job_submit(job);
+	}
+}
+
+/* ---- unlink ---- */
+
+static int unlink_object(struct name_job *job, struct object *obj)
+{
+	if (!obj->has_data)
+		return staged_withdraw(job->key, &job->base.caller);
+
+	CALLER_SCOPE(denied, &job->base.caller);
+
+	return denied ? denied : store_remove(obj);
+}
+
+static int unlink_refcount(struct name_job *job, struct object *obj)
+{
+	if (obj->has_data)
+		return -EPERM;
+
+	CALLER_SCOPE(denied, &job->base.caller);
+
+	return denied ? denied : store_remove(obj);
+}
+
+static void unlink_finish(struct ops_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+	struct object obj;
+	int err = base->err;
+
+	if (!err && job->is_dir)
+		err = -EISDIR;
+	if (!err) {
+		store_find(job->key, &obj);
+		if (job->name.kind == NAME_OBJECT)
+			err = unlink_object(job, &obj);
+		else if (job->name.kind == NAME_REFCOUNT)
+			err = unlink_refcount(job, &obj);
+		else
+			err = -EPERM;
+	}
+	fuse_reply_err(base->req, -err);
+}
+
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct name_job *job = name_job(req, parent, name, unlink_finish);
+
+	if (job)
+		ops_job_submit(job);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line. What is not ours is left for libfuse, which knows the mount options and refuses the rest. */
+#include "options.h"
+
+#define FUSE_USE_VERSION 317
+#include <errno.h>
+#include <fuse_opt.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_SUBTYPE };
+
+#define FLAG(text, member) { text, offsetof(struct options, member), 1 }
+
+static const struct fuse_opt known[] = {
+	FUSE_OPT_KEY("-h", KEY_HELP),
+	FUSE_OPT_KEY("--help", KEY_HELP),
+	FUSE_OPT_KEY("-V", KEY_VERSION),
+	FUSE_OPT_KEY("--version", KEY_VERSION),
+	FLAG("-f", foreground),
+	FLAG("-s", single_thread),
+	FLAG("clone_fd", clone_fd),
+	{ "max_threads=%u", offsetof(struct options, max_threads), 0 },
+	{ "max_idle_threads=%u", offsetof(struct options, max_idle_threads), 0 },
+	FUSE_OPT_KEY("-d", KEY_DEBUG),
+	FUSE_OPT_KEY("debug", KEY_DEBUG),
+	FUSE_OPT_KEY("size=", KEY_SIZE),
+	FUSE_OPT_KEY("staged=", KEY_STAGED),
+	FUSE_OPT_KEY("access=", KEY_ACCESS),
+	FUSE_OPT_KEY("subtype=", KEY_SUBTYPE),
+	FUSE_OPT_END
+};
+
+static int complain(const char *option, const char *wanted)
+{
+	fprintf(stderr, "smfs: -o %s: %s\n", option, wanted);
+	return -1;
+}
+
+/* A number of bytes above 0, with K, M or G behind it. */
+static int parse_size(const char *option, size_t *out)
+{
+	const char *text = strchr(option, '=') + 1;
+	char *end;
+	unsigned shift = 0;
+
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+
+	switch (*end) {
+	case 'G': case 'g': shift += 10; /* fall through */
+	case 'M': case 'm': shift += 10; /* fall through */
+	case 'K': case 'k': shift += 10; end++;
+	}
+	if (end == text || *end || errno || *text == '-' || n == 0 || n > SIZE_MAX >> shift)
+		return complain(option, "not a size in bytes: write a number above 0, with K, M or G if need be");
+	*out = (size_t)n << shift;
+	return 0;
+}
+
+static int parse_access(const char *option, enum way_choice *out)
+{
+	static const char *const names[] = { [WAY_AUTO] = "auto", [WAY_NATIVE] = "native", [WAY_COPY] = "copy" };
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(strchr(option, '=') + 1, names[i]) == 0) {
+			*out = (enum way_choice)i;
+			return 0;
+		}
+	return complain(option, "write auto, native or copy");
+}
+
+static int operand(struct options *o, const char *arg)
+{
+	if (o->mountpoint && o->keydir) {
+		fprintf(stderr, "smfs: %s: one operand too many; usage: smfs [options] [KEYDIR] MOUNTPOINT\n", arg);
+		return -1;
+	}
+	o->keydir = o->mountpoint;	/* the last one is the mount point */
+	o->mountpoint = strdup(arg);
+	return o->mountpoint ? 0 : -1;
+}
+
+static int on_option(void *data, const char *arg, int key, struct fuse_args *out)
+{
+	struct options *o = data;
+
+	switch (key) {
+	case FUSE_OPT_KEY_NONOPT:
+		return operand(o, arg);
+	case KEY_HELP:
+		o->help = true;
+		return 0;
+	case KEY_VERSION:
+		o->version = true;
+		return 0;
+	case KEY_DEBUG:
+		o->foreground = true;
+		return 1;
+	case KEY_SIZE:
+		return parse_size(arg, &o->default_size);
+	case KEY_STAGED:
+		return parse_size(arg, &o->staged);
+	case KEY_ACCESS:
+		return parse_access(arg, &o->access);
+	case KEY_SUBTYPE:
+		return strcmp(arg, "subtype=smfs") == 0 ? 0 :
+		       complain(arg, "the type is how one smfs knows another's mount; leave it out");
+	default:
+		return 1;
+	}
+}
+
+int options_parse(struct fuse_args *args, struct options *o)
+{
+	*o = (struct options){
+		.default_size = 4096, .staged = (size_t)256 << 20,
+		.max_threads = 10, .max_idle_threads = 2,
+	};
+	if (fuse_opt_parse(args, o, known, on_option))
+		return -1;
+	if (o->help || o->version)
+		return 0;
+	if (!o->mountpoint) {
+		fprintf(stderr, "smfs: no MOUNTPOINT; usage: smfs [options] [KEYDIR] MOUNTPOINT (smfs --help says more)\n");
+		return -1;
+	}
+	if (!o->keydir && !(o->keydir = strdup("/")))
+		return -1;
+	return 0;
+}
+
+void options_free(struct options *o)
+{
+	free(o->keydir);
+	free(o->mountpoint);
+}
+
+void options_print_help(const char *program)
+{
+	printf("usage: %s [options] [KEYDIR] MOUNTPOINT\n"
+	       "\n"
+	       "Shows the System V shared memory that is keyed by files under KEYDIR (default /) as files under MOUNTPOINT:\n"
+	       "KEYFILE:P is the data segment of ftok(KEYFILE, P), KEYFILE:P.refcount its counter. smfs(1) says more.\n"
+	       "\n"
+	       "options:\n"
+	       "    -h   --help            print help\n"
+	       "    -V   --version         print version\n"
+	       "    -d   -o debug          print every request (implies -f)\n"
+	       "    -f                     stay in the foreground, log to standard error\n"
+	       "    -s                     one thread\n"
+	       "    -o size=N              size of an object made without one (4096; K, M, G understood)\n"
+	       "    -o access=WAY          the way to the bytes: auto, native or copy (auto)\n"
+	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
+	       "    -o max_threads=N       most threads that serve requests (10)\n"
+	       "    -o max_idle_threads=N  most of them that are kept idle (2)\n"
+	       "    -o clone_fd            a device descriptor for each thread\n"
+	       "    -o allow_other         let other users in; System V decides what each may do\n"
+	       "    -o allow_root          let root in\n"
+	       "    -o auto_unmount        unmount when the process ends, however it ends\n"
+	       "    -o ro,...              mount options, as in mount(8)\n", program);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_OPTIONS_H
+#define SMFS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "way.h"
+
+/* What the command line says; smfs(1) is the contract. */
+struct options {
+	char *keydir, *mountpoint;	/* as given; NULL only where help or version is asked for */
+	bool foreground, single_thread, help, version, clone_fd;
+	unsigned max_threads, max_idle_threads;
+	size_t default_size;		/* of an object made without a size, bytes */
+	size_t staged;			/* most bytes of one user's files in the making */
+	enum way_choice access;
+};
+
+struct fuse_args;
+
+/*
+ * Take smfs's own options and both operands out of ARGS and leave libfuse's. 0, or -1 after a line on standard
+ * error that says what is wrong. *OUT is to be freed with options_free() in both cases.
+ */
+int options_parse(struct fuse_args *args, struct options *out);
+void options_free(struct options *o);
+
+void options_print_help(const char *program);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* A counter may hold anything, since strangers write it: it is shown as it stands, and changed by libsm only. */
+#include "refcount.h"
+
+#include <errno.h>
+#include <libsm/sm.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REAP_WAIT_MS 4000	/* it needs up to two seconds if nobody disturbs */
+
+int refcount_text(int counter_id, char text[REFCOUNT_TEXT_MAX])
+{
+	int value, err = sm_counter_value(counter_id, &value);
+
+	return err ? err : snprintf(text, REFCOUNT_TEXT_MAX, "%d\n", value);
+}
+
+int refcount_parse(const char *bytes, size_t n, enum refcount_word *word)
+{
+	if (n && bytes[n - 1] == '\n')
+		n--;
+	if (n == 4 && memcmp(bytes, "decr", n) == 0)
+		*word = REFCOUNT_DECR;
+	else if (n == 4 && memcmp(bytes, "reap", n) == 0)
+		*word = REFCOUNT_REAP;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+int refcount_do(int counter_id, enum refcount_word word)
+{
+	return word == REFCOUNT_DECR ? sm_counter_decrement(counter_id, NULL)
+				     : sm_counter_reap(counter_id, REAP_WAIT_MS, NULL, NULL);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A System V segment has its size from birth, and a shell tells the size of a new file last: it opens, closes one copy of
+ * the descriptor, writes, and closes. So an object is made when its creating descriptors say so: making.c says when.
+ * This file knows them all, by key, and who may join.
+ *
+ * `table` guards the table by key and the numbers of descriptors and uses; it is never taken while a staged object's
+ * own lock is held, nor the other way round. Under a staged lock the shm calls are made, as the creator.
+ */
+#include "staged.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attr.h"
+#include "making.h"
+#include "share.h"
+
+static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;
+static struct staged *by_key;
+static uint64_t last_serial;
+static size_t default_size = 4096;
+
+void staged_start(size_t size, size_t most_per_user)
+{
+	default_size = size;
+	share_start(most_per_user);
+}
+
+static void staged_free(struct staged *s)
+{
+	if (!s)
+		return;
+	making_forget_bytes(s);
+	node_put(s->node);
+	caller_free(&s->creator);
+	pthread_mutex_destroy(&s->lock);
+	free(s->path);
+	free(s);
+}
+
+static struct staged *staged_new(key_t key, const char *path, mode_t mode, const struct caller *creator)
+{
+	struct staged *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	clock_gettime(CLOCK_REALTIME, &s->born);
+	s->key = key;
+	s->mode = mode;
+	s->memfd = -1;
+	s->path = strdup(path);
+	s->node = node_staged();
+	if (!s->path || !s->node || caller_copy(&s->creator, creator)) {
+		staged_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static struct staged *find(key_t key)
+{
+	struct staged *s;
+
+	HASH_FIND(hh, by_key, &key, sizeof(key), s);
+	return s;
+}
+
+int staged_open(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out,
+		struct node **node)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&table);
+	struct staged *s = find(key);
+
+	if (s && s->creator.uid != creator->uid) {
+		err = -EACCES;
+	} else if (!s) {
+		s = staged_new(key, path, mode, creator);
+		if (s) {
+			s->serial = ++last_serial;
+			s->uses = 1;
+			HASH_ADD(hh, by_key, key, sizeof(key), s);
+			s->node->staged = s;
+		} else {
+			err = -ENOMEM;
+		}
+	}
+	if (!err) {
+		s->descriptors++;
+		*out = s;
+		*node = node_get(s->node->id);
+	}
+	pthread_mutex_unlock(&table);
+	return err;
+}
+
+static int flush_locked(struct staged *s)
+{
+	if (++s->flushes == 1 || s->dirty_to > s->dirty_from)
+		return making_commit_new_bytes(s);
+	return making_commit_default(s, default_size);
+}
+
+/* ---- the lock is taken ---- */
+
+struct staged_lock {
+	struct staged *s;
+};
+
+static void unlock(const struct staged_lock *l)
+{
+	pthread_mutex_unlock(&l->s->lock);
+}
+
+#define LOCKED(s) \
+	const struct staged_lock guard __attribute__((cleanup(unlock))) = { s }; \
+	pthread_mutex_lock(&(s)->lock)
+
+ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset)
+{
+	LOCKED(s);
+	return staged_bytes_read(s, bytes, n, offset);
+}
+
+ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset)
+{
+	LOCKED(s);
+	return staged_bytes_write(s, bytes, n, offset);
+}
+
+int staged_truncate(struct staged *s, off_t size)
+{
+	LOCKED(s);
+	return staged_bytes_truncate(s, size);
+}
+
+int staged_allocate(struct staged *s, off_t end)
+{
+	LOCKED(s);
+	return staged_bytes_truncate(s, end > s->size ? end : s->size);
+}
+
+int staged_flush(struct staged *s)
+{
+	LOCKED(s);
+	return flush_locked(s);
+}
+
+int staged_sync(struct staged *s)
+{
+	LOCKED(s);
+	return making_commit_new_bytes(s);
+}
+
+bool staged_settled(struct staged *s)
+{
+	LOCKED(s);
+	return s->settled;
+}
+
+/* ---- by node and by key ---- */
+
+static struct staged *use(struct staged *s)
+{
+	if (s)
+		s->uses++;
+	return s;
+}
+
+static struct staged *of_node(struct node *n)
+{
+	pthread_mutex_lock(&table);
+	struct staged *s = use(n->staged);
+
+	pthread_mutex_unlock(&table);
+	return s;
+}
+
+static struct staged *of_key(key_t key)
+{
+	pthread_mutex_lock(&table);
+	struct staged *s = use(find(key));
+
+	pthread_mutex_unlock(&table);
+	return s;
+}
+
+static void unuse(struct staged *s)
+{
+	pthread_mutex_lock(&table);
+	bool last = --s->uses == 0;
+
+	pthread_mutex_unlock(&table);
+	if (last)
+		staged_free(s);
+}
+
+static bool is_made(struct staged *s)
+{
+	LOCKED(s);
+	return s->made || s->withdrawn;
+}
+
+struct node *staged_find(key_t key)
+{
+	struct staged *s = of_key(key);
+	struct node *n = s && !is_made(s) ? node_get(s->node->id) : NULL;
+
+	if (s)
+		unuse(s);
+	return n;
+}
+
+int staged_withdraw(key_t key, const struct caller *caller)
+{
+	struct staged *s = of_key(key);
+	int err = -ENOENT;
+
+	if (!s)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	if (!s->made && !s->withdrawn) {
+		err = caller->uid == s->creator.uid || caller->uid == 0 ? 0 : -EPERM;
+		s->withdrawn = !err;
+	}
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return err;
+}
+
+static bool stat_locked(struct staged *s, struct stat *out)
+{
+	struct sm_segment like = {
+		.uid = s->creator.uid, .gid = s->creator.gid,
+		.atime = s->born.tv_sec, .ctime = s->born.tv_sec,
+	};
+
+	if (s->made)
+		return false;
+	attr_beside(&like, attr_ino_staged(s->serial), S_IFREG | s->mode, (uint64_t)s->size, out);
+	out->st_blocks = (blkcnt_t)(s->charged / 512);
+	if (s->withdrawn)
+		out->st_nlink = 0;
+	return true;
+}
+
+bool staged_stat(struct node *n, struct stat *out)
+{
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	bool unmade = stat_locked(s, out);
+
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return unmade;
+}
+
+off_t staged_size(struct node *n)
+{
+	struct staged *s = of_node(n);
+	off_t size = -1;
+
+	if (!s)
+		return -1;
+	pthread_mutex_lock(&s->lock);
+	if (s->made && !s->settled && s->dirty_to > (off_t)s->seg.size)
+		size = s->dirty_to;
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return size;
+}
+
+int staged_touch(struct node *n)
+{
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	int err = making_commit_default(s, default_size);
+
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return err;
+}
+
+static int share_locked(struct staged *s, const struct caller *caller)
+{
+	if (s->made || s->withdrawn)
+		return s->made ? making_commit_new_bytes(s) : -ENOENT;
+	if (s->size == 0)
+		return caller->uid == s->creator.uid ? -EALREADY : -EACCES;
+	return making_commit(s, s->size);
+}
+
+int staged_share(struct node *n, const struct caller *caller, struct staged **out)
+{
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	int err = share_locked(s, caller);
+
+	pthread_mutex_unlock(&s->lock);
+	if (err == -EALREADY) {
+		pthread_mutex_lock(&table);
+		if (s->descriptors)
+			s->descriptors++;
+		else
+			err = -ESTALE;	/* the last one was closed this instant: the kernel looks it up again */
+		pthread_mutex_unlock(&table);
+		*out = s;
+	}
+	unuse(s);
+	return err;
+}
+
+int staged_chmod(struct node *n, mode_t mode, const struct caller *caller)
+{
+	struct staged *s = of_node(n);
+	int err = -EALREADY;
+
+	if (!s)
+		return err;
+	pthread_mutex_lock(&s->lock);
+	if (!s->made) {
+		err = caller->uid == s->creator.uid || caller->uid == 0 ? 0 : -EPERM;
+		if (!err)
+			s->mode = mode;
+	} else if (!s->settled) {
+		s->mode = mode;	/* for the next replacement; the kernel judges the change itself */
+	}
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return err;
+}
+
+int staged_close(struct staged *s)
+{
+	pthread_mutex_lock(&table);
+	bool last = s->descriptors == 1;
+
+	pthread_mutex_unlock(&table);
+	int err = 0;
+
+	if (last) {	/* while it is still found, so that whoever looks finds it being made, or made */
+		LOCKED(s);
+		err = making_commit_new_bytes(s);
+		if (!err)
+			err = making_commit_default(s, default_size);
+	}
+	pthread_mutex_lock(&table);
+	last = --s->descriptors == 0;
+	if (last) {
+		HASH_DEL(by_key, s);
+		s->node->staged = NULL;
+	}
+	pthread_mutex_unlock(&table);
+	if (last)
+		unuse(s);
+	return err;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SMFS_STAGED_H
+#define SMFS_STAGED_H
+
+#include <libsm/sm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "caller.h"
+
+/*
+ * An object in the making: a new file from its creation until its last creating descriptor is closed ("Creation"
+ * in the contract). What is written is kept aside; each flush with new bytes makes the object of the size written so
+ * far, or replaces it, as its creator, until somebody else has taken notice of it.
+ *
+ * All functions are thread-safe, return 0 or a negative errno, and must be called without an entered caller: they
+ * enter the creator where the kernel is to judge.
+ */
+
+struct node;
+struct staged;
+
+/* The size of an object that nothing was written to, and the most bytes that one user's files may hold together. */
+void staged_start(size_t default_size, size_t most_per_user);
+
+/*
+ * Begin to make the object with this data key; PATH is recorded. The same user's second creation of it joins the first.
+ * *OUT counts one creating descriptor, *NODE is pinned. Errors: EACCES (another user is making it), ENOMEM.
+ */
+int staged_open(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out,
+		struct node **node);
+
+/* A creating descriptor was closed for good; the last one makes what is not made yet. */
+int staged_close(struct staged *s);
+
+/* The node of the object with this key if it is being made and does not exist yet, pinned, or NULL. */
+struct node *staged_find(key_t key);
+
+/* Withdraw an object that does not exist yet, as rm does: 0, -ENOENT if there is none, -EPERM. */
+int staged_withdraw(key_t key, const struct caller *caller);
+
+/* What stat shows of N while its object does not exist; false once it does, or if N is not being made. */
+bool staged_stat(struct node *n, struct stat *out);
+
+/*
+ * Somebody opens N in the ordinary way: if it is being made it is made now, and then 0. -EALREADY: nothing was written
+ * yet and CALLER is its creator, so this is one more creating descriptor, *OUT, which staged_close() ends.
+ */
+int staged_share(struct node *n, const struct caller *caller, struct staged **out);
+
+/* Does S still decide its size by itself? If not, the node's segment is changed in the ordinary way. */
+bool staged_settled(struct staged *s);
+
+ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset);
+
+/* OFFSET -1 appends. Errors: ENOSPC (the user's share, or past the end of an object that others use), EIDRM, EIO. */
+ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset);
+
+/* Give it this size now (truncate), or at least this size (fallocate). 0 empties it. */
+int staged_truncate(struct staged *s, off_t size);
+int staged_allocate(struct staged *s, off_t end);
+
+/* A copy of a creating descriptor was closed; fsync(2). */
+int staged_flush(struct staged *s);
+int staged_sync(struct staged *s);
+
+/* utimensat(2): makes what is not made, if N is being made. */
+int staged_touch(struct node *n);
+
+/* The size written so far where that is more than the segment has yet, else -1. */
+off_t staged_size(struct node *n);
+
+/* chmod(2) before the object exists; -EALREADY once it does, or if N is not being made. */
+int staged_chmod(struct node *n, mode_t mode, const struct caller *caller);
+
+#endif

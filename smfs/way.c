@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel does not let one inode be read through its page cache, or through one backing file and then another, at
+ * the same time. So what was chosen when the file was first opened holds until it is closed, and every open file
+ * shares one descriptor and one backing id, or one attachment.
+ *
+ * `ways` guards node->way and the number of opens, and is taken before any other lock of this file. A struct way is
+ * made ready before it is put there and taken apart after it was taken away, so that no system call is made under it.
+ */
+#include "way.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "copying.h"
+#include "guard.h"
+#include "log.h"
+#include "native.h"
+#include "node.h"
+
+struct way {
+	unsigned opens;
+	_Atomic unsigned uses;		/* the opens together are one */
+	struct sm_segment seg;
+	bool native;
+	struct copying copying;		/* if not native */
+	int fd, backing;		/* if native */
+	_Atomic(void *) map;		/* if native: of fd, for writing; made when first needed */
+};
+
+static pthread_mutex_t ways = PTHREAD_MUTEX_INITIALIZER;
+static enum way_choice choice;
+
+int way_start(enum way_choice c)
+{
+	choice = c;
+	return guard_start();
+}
+
+static void *map_of(struct way *w)
+{
+	void *map = atomic_load(&w->map), *none = NULL;
+
+	if (map)
+		return map;
+	map = mmap(NULL, w->seg.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, w->fd, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	if (!atomic_compare_exchange_strong(&w->map, &none, map)) {
+		munmap(map, w->seg.size);	/* somebody was faster */
+		map = none;
+	}
+	return map;
+}
+
+static void way_destroy(struct way *w)
+{
+	if (w->native) {
+		if (atomic_load(&w->map))
+			munmap(atomic_load(&w->map), w->seg.size);
+		native_unregister(w->backing);
+		close(w->fd);
+	} else {
+		copying_close(&w->copying);
+	}
+	free(w);
+}
+
+static int try_native(struct way *w, const void *attached)
+{
+	if (choice == WAY_COPY)
+		return -EOPNOTSUPP;
+	w->fd = native_descriptor(attached, &w->seg);
+	if (w->fd < 0)
+		return w->fd;
+	w->backing = native_register(w->fd);
+	if (w->backing > 0) {
+		w->native = true;
+		return 0;
+	}
+	close(w->fd);
+	return w->backing;
+}
+
+/* Takes over ATTACHED also when it fails. */
+static int way_new(const struct sm_segment *seg, const void *attached, bool writable, struct way **out)
+{
+	static long last;
+	struct way *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		sm_segment_detach(attached);
+		return -ENOMEM;
+	}
+	w->seg = *seg;
+	w->uses = 1;
+
+	int err = try_native(w, attached);
+
+	if (err == -ESTALE) {
+		sm_segment_detach(attached);
+		free(w);
+		return err;
+	}
+	if (err) {
+		if (choice != WAY_COPY && err != -EOPNOTSUPP)
+			log_limited(&last, LOG_NOTICE, "segment %d: no native access (%s), copying instead",
+				    seg->id, strerror(-err));
+		copying_open(&w->copying, seg, attached, writable);
+	} else {
+		sm_segment_detach(attached);
+	}
+	*out = w;
+	return 0;
+}
+
+/* Take what is there, or put FRESH there; NULL if neither. */
+static struct way *join(struct node *n, struct way *fresh)
+{
+	pthread_mutex_lock(&ways);
+	if (!n->way)
+		n->way = fresh;
+	struct way *w = n->way;
+
+	if (w) {
+		w->opens++;
+		n->opens++;
+	}
+	pthread_mutex_unlock(&ways);
+	return w;
+}
+
+int way_get(struct node *n, const struct sm_segment *seg, const void *attached, bool writable, struct way **out)
+{
+	struct way *fresh = NULL, *w = join(n, NULL);
+
+	if (!w) {
+		int err = way_new(seg, attached, writable, &fresh);
+
+		if (err)
+			return err;
+		w = join(n, fresh);
+		if (w != fresh)
+			way_destroy(fresh);
+	} else if (w->native) {
+		sm_segment_detach(attached);
+	} else {
+		copying_offer(&w->copying, attached, writable);
+	}
+	*out = w;
+	return 0;
+}
+
+void way_put(struct node *n, struct way *w)
+{
+	pthread_mutex_lock(&ways);
+	n->opens--;
+
+	bool last = --w->opens == 0;
+
+	if (last && n->way == w)
+		n->way = NULL;
+	pthread_mutex_unlock(&ways);
+	if (last)
+		way_unuse(w);
+}
+
+void way_use(struct way *w)
+{
+	atomic_fetch_add(&w->uses, 1);
+}
+
+void way_unuse(struct way *w)
+{
+	if (atomic_fetch_sub(&w->uses, 1) == 1)
+		way_destroy(w);
+}
+
+unsigned way_opens(struct node *n)
+{
+	pthread_mutex_lock(&ways);
+	unsigned opens = n->opens;
+
+	pthread_mutex_unlock(&ways);
+	return opens;
+}
+
+int way_backing(const struct way *w)
+{
+	return w->native ? w->backing : 0;
+}
+
+const struct sm_segment *way_segment(const struct way *w)
+{
+	return &w->seg;
+}
+
+/* How much of LENGTH at OFFSET lies within the segment. */
+static size_t within(const struct way *w, off_t offset, size_t length)
+{
+	if (offset < 0 || (uint64_t)offset >= w->seg.size)
+		return 0;
+
+	size_t left = w->seg.size - (size_t)offset;
+
+	return length < left ? length : left;
+}
+
+/* Pages that cannot be had make madvise fail where reading them would raise SIGBUS. */
+static int check_readable(const char *at, size_t length)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)at & ~(page - 1);
+
+	if (madvise((void *)start, (uintptr_t)at + length - start, MADV_POPULATE_READ) == 0 || errno == EINVAL)
+		return 0;	/* EINVAL: a kernel before 5.14; the reply then fails as a whole, with EIO */
+	return errno == ENOMEM ? -ENOMEM : -EIO;
+}
+
+int way_read_begin(struct way *w, off_t offset, size_t length, struct way_span *span)
+{
+	void *at;
+
+	*span = (struct way_span){ .fd = w->native ? w->fd : -1, .length = within(w, offset, length) };
+	if (w->native)
+		return 0;
+
+	int err = copying_hold(&w->copying, false, &at);
+
+	if (err)
+		return err;
+	span->at = (char *)at + (span->length ? offset : 0);
+	err = span->length ? check_readable(span->at, span->length) : 0;
+	if (err)
+		copying_release(&w->copying);
+	return err;
+}
+
+void way_read_end(struct way *w)
+{
+	if (!w->native)
+		copying_release(&w->copying);
+}
+
+/* The segment in memory for writing, until let_go(). */
+static int take_hold(struct way *w, void **at)
+{
+	if (!w->native)
+		return copying_hold(&w->copying, true, at);
+	*at = map_of(w);
+	return *at ? 0 : -ENOMEM;
+}
+
+static void let_go(struct way *w)
+{
+	if (!w->native)
+		copying_release(&w->copying);
+}
+
+ssize_t way_write(struct way *w, const void *bytes, size_t n, off_t offset)
+{
+	void *at;
+	size_t fits = within(w, offset, n);
+
+	if (n && !fits)
+		return -ENOSPC;
+
+	int err = take_hold(w, &at);
+
+	if (err)
+		return err;
+	err = guard_copy((char *)at + offset, bytes, fits);
+	let_go(w);
+	return err ? err : (ssize_t)fits;
+}
+
+int way_zero(struct way *w, off_t offset, off_t length)
+{
+	void *at;
+	size_t n = within(w, offset, (size_t)length);
+
+	if (!n)
+		return 0;
+	if (w->native && fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)n) == 0)
+		return 0;
+
+	int err = take_hold(w, &at);
+
+	if (err)
+		return err;
+	err = guard_discard((char *)at + offset, n);
+	let_go(w);
+	return err;
+}
+
+off_t way_seek(struct way *w, off_t offset, int whence)
+{
+	off_t size = (off_t)w->seg.size;
+
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	if (!w->native)
+		return whence == SEEK_HOLE ? size : offset;
+	offset = lseek(w->fd, offset, whence);	/* nobody uses the position it leaves */
+	return offset < 0 ? -errno : offset;
+}
