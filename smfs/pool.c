@@ -243,7 +243,10 @@ static void *thread_main(void *arg)
 	free(arg);
 	cond_init(&self.wake);
 	pthread_mutex_lock(&pool->lock);
+	/* No thread is idle while a job could run, so each looks before it waits, the first one too. */
 	do {
+		if (!job)
+			job = job_take(pool);
 		for (; job; job = job_take(pool))
 			job_run(pool, job);
 		job = idle_wait(pool, &self);

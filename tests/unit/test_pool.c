@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The pool: who runs, who waits, who is told that it took too long, and that each job ends exactly one way. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "smfs/pool.h"
+#include "gate.h"
+
+/* A barrier that jobs hang at until it is opened. */
+struct barrier {
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	bool open;
+	unsigned at;		/* jobs that have reached it, ever */
+};
+
+struct probe {
+	struct pool_job job;
+	struct barrier *barrier;	/* NULL: does not hang */
+	unsigned sleep_us;
+	unsigned order;		/* of its start, from 1 */
+	atomic_int worked, finished, expired, discarded;
+	pthread_t on, finished_on;
+};
+
+static atomic_uint starts, ends;
+static atomic_int refuse_threads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
+{
+	return refuse_threads ? EAGAIN : __real_pthread_create(thread, attr, f, arg);
+}
+
+static void barrier_init(struct barrier *barrier)
+{
+	memset(barrier, 0, sizeof(*barrier));
+	pthread_mutex_init(&barrier->lock, NULL);
+	pthread_cond_init(&barrier->moved, NULL);
+}
+
+static void barrier_pass(struct barrier *barrier)
+{
+	pthread_mutex_lock(&barrier->lock);
+	barrier->at++;
+	pthread_cond_broadcast(&barrier->moved);
+	while (!barrier->open)
+		pthread_cond_wait(&barrier->moved, &barrier->lock);
+	pthread_mutex_unlock(&barrier->lock);
+}
+
+static void barrier_open(struct barrier *barrier)
+{
+	pthread_mutex_lock(&barrier->lock);
+	barrier->open = true;
+	pthread_cond_broadcast(&barrier->moved);
+	pthread_mutex_unlock(&barrier->lock);
+}
+
+static void barrier_await(struct barrier *barrier, unsigned n)
+{
+	pthread_mutex_lock(&barrier->lock);
+	while (barrier->at < n)
+		pthread_cond_wait(&barrier->moved, &barrier->lock);
+	pthread_mutex_unlock(&barrier->lock);
+}
+
+static void work(struct pool_job *job)
+{
+	struct probe *p = (struct probe *)job;
+
+	p->order = ++starts;
+	p->on = pthread_self();
+	if (p->barrier)
+		barrier_pass(p->barrier);
+	if (p->sleep_us)
+		usleep(p->sleep_us);
+	p->worked++;
+}
+
+static void finish(struct pool_job *job)
+{
+	struct probe *p = (struct probe *)job;
+
+	p->finished_on = pthread_self();
+	p->finished++;
+	ends++;
+}
+
+static void expire(struct pool_job *job)
+{
+	((struct probe *)job)->expired++;
+}
+
+static void discard(struct pool_job *job)
+{
+	struct probe *p = (struct probe *)job;
+
+	assert_int_equal(p->expired, 1);
+	p->discarded++;
+	ends++;
+}
+
+static struct probe probe(uid_t uid, struct barrier *barrier, unsigned timeout_ms)
+{
+	return (struct probe){
+		.job = { work, finish, expire, discard, .uid = uid, .timeout_ms = timeout_ms }, .barrier = barrier,
+	};
+}
+
+/* Conditions are waited for, up to ten seconds; never a duration. */
+#define await(condition) do { \
+	for (int i_ = 0; !(condition) && i_ < 10000; i_++) \
+		usleep(1000); \
+	assert_true(condition); \
+} while (0)
+
+static struct pool *start(const struct pool_limits *limits)
+{
+	struct pool *pool = NULL;
+
+	starts = ends = 0;
+	assert_int_equal(pool_start(&pool, limits), 0);
+	return pool;
+}
+
+static unsigned count_threads(void)
+{
+	unsigned n = 0;
+	DIR *dir = opendir("/proc/self/task");
+
+	assert_non_null(dir);
+	for (struct dirent *e; (e = readdir(dir));)
+		n += e->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+static void submit(struct pool *pool, struct probe *p)
+{
+	assert_int_equal(pool_submit(pool, &p->job), 0);
+}
+
+static void job_finishes_on_a_thread_of_the_pool(void **state)
+{
+	struct pool *pool = start(NULL);
+	struct probe p = probe(1, NULL, POOL_TIMEOUT_MS);
+
+	submit(pool, &p);
+	await(ends == 1);
+	assert_int_equal(p.worked, 1);
+	assert_int_equal(p.finished, 1);
+	assert_int_equal(p.expired + p.discarded, 0);
+	assert_false(pthread_equal(p.on, pthread_self()));
+	assert_true(pthread_equal(p.on, p.finished_on));
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void hung_job_expires_and_is_discarded_when_it_returns(void **state)
+{
+	struct pool *pool = start(NULL);
+	struct barrier barrier;
+	struct probe p = probe(1, &barrier, 50);
+
+	barrier_init(&barrier);
+	submit(pool, &p);
+	await(p.expired == 1);
+	assert_int_equal(p.discarded + p.finished, 0);
+	barrier_open(&barrier);
+	await(ends == 1);
+	assert_int_equal(p.discarded, 1);
+	assert_int_equal(p.finished, 0);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void waiting_job_expires_without_being_run(void **state)
+{
+	const struct pool_limits one = { .per_user = 1 };
+	struct pool *pool = start(&one);
+	struct barrier barrier;
+	struct probe hung = probe(1, &barrier, 0), waits = probe(1, NULL, 50);
+
+	barrier_init(&barrier);
+	submit(pool, &hung);
+	submit(pool, &waits);
+	await(ends == 1);
+	assert_int_equal(waits.expired, 1);
+	assert_int_equal(waits.discarded, 1);
+	assert_int_equal(waits.worked + waits.finished, 0);
+	barrier_open(&barrier);
+	await(ends == 2);
+	assert_int_equal(hung.finished, 1);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void deadline_earlier_than_all_others_is_met(void **state)
+{
+	struct pool *pool = start(NULL);
+	struct barrier barrier;
+	struct probe late = probe(1, &barrier, 60000), soon = probe(1, &barrier, 30);
+
+	barrier_init(&barrier);
+	submit(pool, &late);
+	barrier_await(&barrier, 1);
+	usleep(5000);		/* the timekeeper sleeps for a minute now */
+	submit(pool, &soon);
+	await(soon.expired == 1);
+	assert_int_equal(late.expired, 0);
+	barrier_open(&barrier);
+	await(ends == 2);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void user_whose_jobs_hang_blocks_nobody_else(void **state)
+{
+	enum { MANY = 40 };
+	const struct pool_limits limits = { .per_user = 8 };
+	struct pool *pool = start(&limits);
+	struct barrier barrier;
+	struct probe hung[MANY], other;
+
+	barrier_init(&barrier);
+	for (int i = 0; i < MANY; i++) {
+		hung[i] = probe(1, &barrier, 0);
+		submit(pool, &hung[i]);
+	}
+	barrier_await(&barrier, 8);
+	for (int i = 0; i < 100; i++) {
+		other = probe(2, NULL, POOL_TIMEOUT_MS);
+		submit(pool, &other);
+		await(other.finished == 1);
+	}
+	assert_int_equal(barrier.at, 8);
+	barrier_open(&barrier);
+	await(ends == MANY + 100);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void hung_job_still_counts_for_its_user_after_its_deadline(void **state)
+{
+	const struct pool_limits one = { .per_user = 1 };
+	struct pool *pool = start(&one);
+	struct barrier barrier;
+	struct probe hung = probe(1, &barrier, 20), next = probe(1, NULL, 0);
+
+	barrier_init(&barrier);
+	submit(pool, &hung);
+	submit(pool, &next);
+	await(hung.expired == 1);
+	usleep(20000);
+	assert_int_equal(next.worked, 0);
+	barrier_open(&barrier);
+	await(ends == 2);
+	assert_int_equal(next.finished, 1);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void jobs_of_a_user_start_in_order_and_users_take_turns(void **state)
+{
+	const struct pool_limits limits = { .threads = 1, .per_user = 1 };
+	struct pool *pool = start(&limits);
+	struct barrier barrier;
+	struct probe first = probe(9, &barrier, 0), a[10], b[3];
+
+	barrier_init(&barrier);
+	submit(pool, &first);
+	barrier_await(&barrier, 1);
+	for (int i = 0; i < 10; i++) {
+		a[i] = probe(1, NULL, 0);
+		submit(pool, &a[i]);
+	}
+	for (int i = 0; i < 3; i++) {
+		b[i] = probe(2, NULL, 0);
+		submit(pool, &b[i]);
+	}
+	barrier_open(&barrier);
+	await(ends == 14);
+	for (int i = 1; i < 10; i++)
+		assert_true(a[i].order > a[i - 1].order);
+	for (int i = 0; i < 3; i++)
+		assert_true(b[i].order <= 3 + 2 * (unsigned)i);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void no_more_threads_than_the_limit(void **state)
+{
+	enum { USERS = 20 };
+	const struct pool_limits limits = { .threads = 5, .per_user = 8 };
+	const unsigned before = count_threads();
+	struct pool *pool = start(&limits);
+	struct barrier barrier;
+	struct probe p[USERS];
+
+	barrier_init(&barrier);
+	for (uid_t i = 0; i < USERS; i++) {
+		p[i] = probe(i, &barrier, 0);
+		submit(pool, &p[i]);
+	}
+	barrier_await(&barrier, 5);
+	assert_int_equal(count_threads(), before + 5 + 1);
+	barrier_open(&barrier);
+	await(ends == USERS);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void job_waits_where_no_thread_can_be_made(void **state)
+{
+	struct pool *pool = start(NULL);
+	struct barrier barrier;
+	struct probe hung = probe(1, &barrier, 0), waits = probe(1, NULL, 0), late = probe(2, NULL, 20);
+
+	barrier_init(&barrier);
+	refuse_threads = 1;
+	submit(pool, &hung);
+	barrier_await(&barrier, 1);
+	submit(pool, &waits);
+	submit(pool, &late);
+	await(late.discarded == 1);
+	assert_int_equal(waits.worked, 0);
+	barrier_open(&barrier);
+	await(ends == 3);
+	refuse_threads = 0;
+	assert_int_equal(waits.finished, 1);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void pool_without_threads_does_not_start(void **state)
+{
+	struct pool *pool = NULL;
+
+	refuse_threads = 1;
+	assert_int_equal(pool_start(&pool, NULL), -EAGAIN);
+	refuse_threads = 0;
+	assert_null(pool);
+}
+
+static void idle_threads_end_but_one(void **state)
+{
+	enum { MANY = 6 };
+	const struct pool_limits limits = { .idle_ms = 20 };
+	const unsigned before = count_threads();
+	struct pool *pool = start(&limits);
+	struct barrier barrier;
+	struct probe p[MANY];
+
+	barrier_init(&barrier);
+	for (int i = 0; i < MANY; i++) {
+		p[i] = probe(1, &barrier, 0);
+		submit(pool, &p[i]);
+	}
+	barrier_await(&barrier, MANY);
+	barrier_open(&barrier);
+	await(count_threads() == before + 2);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+	await(count_threads() == before);
+}
+
+static long long cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void idle_pool_uses_no_time(void **state)
+{
+	const struct pool_limits limits = { .idle_ms = 1 };
+	struct pool *pool = start(&limits);
+	struct probe p = probe(1, NULL, 10);
+	struct rusage before, after;
+
+	submit(pool, &p);
+	await(ends == 1);
+	usleep(30000);		/* the last deadline and the idle time are over */
+	getrusage(RUSAGE_SELF, &before);
+	const long long cpu = cpu_ns();
+	usleep(200000);
+	assert_true(cpu_ns() - cpu < 5000000);
+	getrusage(RUSAGE_SELF, &after);
+	assert_true(after.ru_nvcsw - before.ru_nvcsw < 5);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static sigset_t mask_seen;
+
+static void work_mask(struct pool_job *job)
+{
+	pthread_sigmask(SIG_BLOCK, NULL, &mask_seen);
+}
+
+static void threads_block_signals(void **state)
+{
+	struct pool *pool = start(NULL);
+	struct probe p = probe(1, NULL, 0);
+
+	p.job.work = work_mask;
+	submit(pool, &p);
+	await(ends == 1);
+	assert_true(sigismember(&mask_seen, SIGTERM) && sigismember(&mask_seen, SIGHUP) &&
+		    sigismember(&mask_seen, SIGCHLD));
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+static void stop_expires_all_and_leaves_what_hangs(void **state)
+{
+	const struct pool_limits limits = { .per_user = 2 };
+	struct pool *pool = start(&limits);
+	struct barrier barrier;
+	struct probe p[5], refused = probe(1, NULL, 0);
+
+	barrier_init(&barrier);
+	for (int i = 0; i < 5; i++) {
+		p[i] = probe(1, &barrier, i % 2 ? 0 : POOL_TIMEOUT_MS);
+		submit(pool, &p[i]);
+	}
+	barrier_await(&barrier, 2);
+	assert_int_equal(pool_stop(pool, 20), 2);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(p[i].expired, 1);
+	assert_int_equal(ends, 3);
+	assert_int_equal(pool_submit(pool, &refused.job), -ESHUTDOWN);
+	barrier_open(&barrier);
+	await(ends == 5);
+	/* The pool itself stays, as after a stop that left threads; it would end with the process. */
+}
+
+static void stop_waits_for_what_runs(void **state)
+{
+	struct pool *pool = start(NULL);
+	struct probe p = probe(1, NULL, 0);
+
+	p.sleep_us = 30000;
+	submit(pool, &p);
+	await(starts == 1);
+	assert_int_equal(pool_stop(pool, 10000), 0);
+	assert_int_equal(p.finished, 1);
+}
+
+/* Deadlines about as long as the work: every job must still end one way, and once. */
+static void every_job_ends_exactly_once(void **state)
+{
+	enum { JOBS = 4000 };
+	const struct pool_limits limits = { .threads = 12, .per_user = 4, .idle_ms = 1 };
+	struct pool *pool = start(&limits);
+	struct probe *p = calloc(JOBS, sizeof(*p));
+	unsigned seed = 1, finished = 0;
+
+	assert_non_null(p);
+	for (unsigned i = 0; i < JOBS; i++) {
+		p[i] = probe((uid_t)rand_r(&seed) % 70, NULL, (unsigned)rand_r(&seed) % 4);
+		p[i].sleep_us = rand_r(&seed) % 4 ? 0 : (unsigned)rand_r(&seed) % 3000;
+		submit(pool, &p[i]);
+		if (i % 64 == 0)
+			usleep(1000);
+	}
+	await(ends == JOBS);
+	assert_int_equal(pool_stop(pool, 10000), 0);
+	for (unsigned i = 0; i < JOBS; i++) {
+		assert_int_equal(p[i].finished + p[i].expired, 1);
+		assert_int_equal(p[i].discarded, p[i].expired);
+		finished += p[i].finished == 1;
+	}
+	printf("%u finished, %u expired\n", finished, JOBS - finished);
+	free(p);
+}
+
+static pthread_mutex_t turn_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turn = PTHREAD_COND_INITIALIZER;
+static bool replied;
+
+static void no_work(struct pool_job *job)
+{
+}
+
+static void reply(struct pool_job *job)
+{
+	pthread_mutex_lock(&turn_lock);
+	replied = true;
+	pthread_cond_signal(&turn);
+	pthread_mutex_unlock(&turn_lock);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	return (*(const long *)a > *(const long *)b) - (*(const long *)a < *(const long *)b);
+}
+
+/* For the eye: there and back again, two wake-ups. */
+static void measure_round_trip(void **state)
+{
+	enum { TIMES = 2000 };
+	static long ns[TIMES];
+	struct pool *pool = start(NULL);
+	struct pool_job job = { no_work, reply, expire, discard, .uid = 1, .timeout_ms = POOL_TIMEOUT_MS };
+
+	for (int i = 0; i < TIMES; i++) {
+		struct timespec a, b;
+
+		replied = false;
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		assert_int_equal(pool_submit(pool, &job), 0);
+		pthread_mutex_lock(&turn_lock);
+		while (!replied)
+			pthread_cond_wait(&turn, &turn_lock);
+		pthread_mutex_unlock(&turn_lock);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		ns[i] = (b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec;
+	}
+	qsort(ns, TIMES, sizeof(ns[0]), by_value);
+	printf("round trip: median %.1f us, 99%% %.1f us\n", (double)ns[TIMES / 2] / 1e3, (double)ns[TIMES * 99 / 100] / 1e3);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(job_finishes_on_a_thread_of_the_pool),
+		cmocka_unit_test(hung_job_expires_and_is_discarded_when_it_returns),
+		cmocka_unit_test(waiting_job_expires_without_being_run),
+		cmocka_unit_test(deadline_earlier_than_all_others_is_met),
+		cmocka_unit_test(user_whose_jobs_hang_blocks_nobody_else),
+		cmocka_unit_test(hung_job_still_counts_for_its_user_after_its_deadline),
+		cmocka_unit_test(jobs_of_a_user_start_in_order_and_users_take_turns),
+		cmocka_unit_test(no_more_threads_than_the_limit),
+		cmocka_unit_test(job_waits_where_no_thread_can_be_made),
+		cmocka_unit_test(pool_without_threads_does_not_start),
+		cmocka_unit_test(idle_threads_end_but_one),
+		cmocka_unit_test(idle_pool_uses_no_time),
+		cmocka_unit_test(threads_block_signals),
+		cmocka_unit_test(stop_expires_all_and_leaves_what_hangs),
+		cmocka_unit_test(stop_waits_for_what_runs),
+		cmocka_unit_test(every_job_ends_exactly_once),
+		cmocka_unit_test(measure_round_trip),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
