@@ -28,6 +28,7 @@
 struct hold {
 	const struct target *target;
 	sm_object *obj;
+	size_t size;		/* 0: it must exist */
 	char **command;
 	pid_t command_pid, keeper_pid;
 	int pidfd;		/* the command */
@@ -61,12 +62,27 @@ static int access_fail(const struct hold *h)
 		    error == EINVAL ? sm_error_text(h->obj) : error_text(error));
 }
 
+/* 0, or -1 and the object's error. Between making and joining, another last holder may free the object. */
+static int join(struct hold *h)
+{
+	int tries = 0;
+
+	do {
+		if (h->size && sm_create(h->obj) < 0)
+			return -1;
+		if (!sm_access(h->obj))
+			return 0;
+	} while (h->size && sm_error(h->obj) == ENOENT && ++tries < 1000);
+	return -1;
+}
+
 static void command_run(struct hold *h)
 {
 	char go;
 	int error;
 
 	close(h->gate[1]);
+	close(h->joined[1]);	/* the keeper's alone: the front one waits for its end, too */
 	if (read(h->gate[0], &go, 1) != 1)
 		_exit(FAILED);
 	sigprocmask(SIG_SETMASK, &h->before, NULL);
@@ -99,7 +115,7 @@ static void keeper_run(struct hold *h)
 {
 	setsid();
 	close(h->gate[1]);	/* else the command would never see the front one die before the gate opens */
-	if (sm_access(h->obj) < 0)
+	if (join(h) < 0)
 		_exit(access_fail(h));
 	if (write(h->joined[1], "", 1) != 1)
 		_exit(FAILED);
@@ -152,6 +168,7 @@ static void take_over(struct hold *h)
 
 	if (counter >= 0)
 		sm_counter_leaked(counter, &leaked);
+	/* Not join(): an object that was removed meanwhile is not made again. */
 	if (sm_access(h->obj) < 0) {
 		access_fail(h);
 		warn_user("the process that held %s was killed, and the command goes on without a reference",
@@ -200,21 +217,17 @@ static void attend(struct hold *h)
 	}
 }
 
-static int hold(struct hold *h, size_t size)
+static int hold(struct hold *h)
 {
 	int status;
 
-	h->obj = need(sm_object_new(h->target->path, h->target->proj, size));
-	if (size && sm_create(h->obj) < 0)
-		status = access_fail(h);
-	else {
-		signals_take(h);
-		status = processes_start(h);
-		status = status ? status : gate_open(h);
-		if (!status) {
-			attend(h);
-			status = h->status;
-		}
+	h->obj = need(sm_object_new(h->target->path, h->target->proj, h->size));
+	signals_take(h);
+	status = processes_start(h);
+	status = status ? status : gate_open(h);
+	if (!status) {
+		attend(h);
+		status = h->status;
 	}
 	sm_object_free(h->obj);
 	return status;
@@ -224,7 +237,6 @@ int run_hold(int argc, char **argv)
 {
 	struct target t = NO_TARGET;
 	struct hold h = { .target = &t, .gate = { -1, -1 }, .joined = { -1, -1 } };
-	size_t size = 0;
 	int n, status;
 
 	if (flag_next(argc, argv, true) != -1)
@@ -238,10 +250,10 @@ int run_hold(int argc, char **argv)
 	h.command = argv + n + 1;
 	status = target_take(&t, &n, &argv);
 	if (!status && n > 0) {
-		status = take_size(argv[0], &size);
+		status = take_size(argv[0], &h.size);
 		status = status ? status : operands_end(n - 1, argv + 1);
 	}
-	status = status ? status : hold(&h, size);
+	status = status ? status : hold(&h);
 	target_free(&t);
 	return status;
 }

@@ -3,7 +3,6 @@
  * smctl: look at, make, repair and remove System V shared memory objects. The table below is all there is to
  * know about which verbs exist; dispatch and help both come from it.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
@@ -123,14 +122,7 @@ static void streams_open(void)
 
 int main(int argc, char **argv)
 {
-	int status;
-
 	streams_open();
 	setlocale(LC_ALL, "");
-	status = dispatch(argc, argv);
-	if (fflush(stdout) || ferror(stdout)) {
-		fail("cannot write the output: %s", strerror(errno));
-		return status ? status : FAILED;
-	}
-	return status;
+	return output_end(dispatch(argc, argv));
 }

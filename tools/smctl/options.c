@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "view.h"
 
@@ -50,7 +51,7 @@ int flag_next(int argc, char **argv, bool operands_end)
 	code = getopt_long(argc, argv, shorts, longs, NULL);
 	if (code == 'h') {
 		verb_help(verb);
-		exit(fflush(stdout) ? FAILED : DONE);
+		exit(output_end(DONE));
 	}
 	if (code == '?')
 		fprintf(stderr, "smctl: 'smctl %s --help' tells what it takes\n", verb->name);
@@ -120,6 +121,17 @@ int misuse(const char *format, ...)
 	va_end(ap);
 	fprintf(stderr, "usage: smctl %s %s\n", verb->name, verb->args);
 	return USAGE;
+}
+
+int output_end(int status)
+{
+	bool before = ferror(stdout);
+
+	if (fflush(stdout) || before) {
+		fail("cannot write the output: %s", before ? "an earlier part failed" : strerror(errno));
+		return status ? status : FAILED;
+	}
+	return status;
 }
 
 void *need(void *p)

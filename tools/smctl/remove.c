@@ -171,6 +171,8 @@ static int run(struct removal *rm)
 		rm->count = 1;
 	else if (!status)
 		status = target_absent(&rm->target);
+	if (!status && !rm->chosen)
+		row_name_check(rm->rows, &rm->target);
 	status = status ? status : act(rm);
 	free(rm->rows);
 	survey_free(&s);

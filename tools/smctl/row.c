@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What can be said of one row of a survey: its name, and whether it is leaked or orphaned. */
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "survey.h"
 
@@ -59,4 +61,19 @@ char *row_name(const struct row *r)
 
 	free(raw);
 	return name;
+}
+
+void row_name_check(const struct row *r, const struct target *t)
+{
+	char real[PATH_MAX], *clean;
+	const char *recorded = r->obj ? r->obj->path : NULL;
+
+	if (!t->path || !recorded || !strcmp(recorded, t->path))
+		return;
+	if (realpath(t->path, real) && !strcmp(recorded, real))
+		return;
+	clean = text_clean(recorded);
+	warn_user("it was made as %s:%c; that is another name of the file, or another file with the same key",
+		  clean, t->proj);
+	free(clean);
 }

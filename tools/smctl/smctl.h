@@ -73,6 +73,9 @@ int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void warn_user(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Empties standard output: STATUS, or FAILED (told) where it could not all be written. */
+int output_end(int status);
+
 /* P itself; ends the program where it is NULL because memory is out. */
 void *need(void *p);
 char *text_new(const char *format, ...) __attribute__((format(printf, 1, 2)));

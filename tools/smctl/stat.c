@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* stat */
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,22 +70,6 @@ static void json_show(const struct row *r)
 	json_print(j);
 }
 
-/* Different key files can have the same key, and then the object may have been made for the other one. */
-static void name_check(const struct row *r, const struct target *t)
-{
-	char real[PATH_MAX], *clean;
-	const char *recorded = r->obj ? r->obj->path : NULL;
-
-	if (!t->path || !recorded || !strcmp(recorded, t->path))
-		return;
-	if (realpath(t->path, real) && !strcmp(recorded, real))
-		return;
-	clean = text_clean(recorded);
-	warn_user("it was made as %s:%c; that is another name of the file, or another file with the same key",
-		  clean, t->proj);
-	free(clean);
-}
-
 int run_stat(int argc, char **argv)
 {
 	struct target t = NO_TARGET;
@@ -110,7 +93,7 @@ int run_stat(int argc, char **argv)
 	if (!status && !survey_find(&s, &t, &r))
 		status = target_absent(&t);
 	if (!status) {
-		name_check(&r, &t);
+		row_name_check(&r, &t);
 		if (json)
 			json_show(&r);
 		else

@@ -67,5 +67,7 @@ time_t row_touched(const struct row *r);
 char *row_name_raw(const struct row *r);
 /* The same, clean for a terminal. */
 char *row_name(const struct row *r);
+/* Different key files can have the same key: warns if the object was made under another name than T's. */
+void row_name_check(const struct row *r, const struct target *t);
 
 #endif

@@ -30,7 +30,7 @@ end
 function __smctl_projs
     set -l real (realpath -- (__smctl_operands)[1] 2>/dev/null)
     smctl ls --objects -n -o proj,path 2>/dev/null | while read -l proj path
-        test "$path" = "$real"
+        test (string trim -- $path) = "$real"
         and echo $proj
     end
 end

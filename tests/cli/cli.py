@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""Runs the test functions of one file, each with the smctl that SMCTL names, where no other segment is.
+
+A test file defines `test_...(c)` functions, c being a Cli, and ends with `cli.main(globals())`. The process
+first moves into private IPC, mount and process namespaces; what a test leaves behind there is removed, and
+a process that it leaves behind is a failure.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'mount'))
+import shm  # noqa: E402
+
+SKIP = 77
+NOBODY = 65534
+SECONDS = 30        # the longest that one run of smctl may take
+
+
+def not_runnable(why):
+    print('cannot run: ' + why)
+    sys.exit(1 if os.environ.get('SMFS_TESTS_MUST_RUN') else SKIP)
+
+
+def enter_namespaces():
+    if os.environ.get('SMCTL_TEST_INSIDE') == str(os.getpid()):
+        return
+    flags = ['--ipc', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
+    if os.geteuid() != 0 or os.spawnvp(os.P_WAIT, 'unshare', ['unshare'] + flags + ['true']):
+        not_runnable('a private namespace needs root, and unshare(1)')
+    os.environ['SMCTL_TEST_INSIDE'] = '1'
+    sys.stdout.flush()
+    os.execvp('unshare', ['unshare'] + flags + [sys.executable] + sys.argv)
+
+
+class Ran:
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+    def __repr__(self):
+        return 'status %d, out %r, err %r' % (self.status, self.out, self.err)
+
+
+class Cli:
+    def __init__(self):
+        self.smctl = os.environ['SMCTL']
+        self.scratch = tempfile.mkdtemp(prefix='smctl-test.')
+        os.chmod(self.scratch, 0o755)
+        self.children = []
+
+    def key(self, name='app.key'):
+        """A key file."""
+        path = os.path.join(self.scratch, name)
+        open(path, 'w').close()
+        return path
+
+    def run(self, *args, stdin='', uid=None, env=None, umask=-1):
+        """smctl's status and output. Bytes that are not UTF-8 come as surrogates, both ways."""
+        drop = {'user': uid, 'group': uid, 'extra_groups': []} if uid else {}
+        done = subprocess.run([self.smctl] + list(args), input=stdin.encode(errors='surrogateescape'), umask=umask,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS,
+                              env=dict(os.environ, **(env or {})), **drop)
+        return Ran(done.returncode, done.stdout.decode(errors='surrogateescape'),
+                   done.stderr.decode(errors='surrogateescape'))
+
+    def ok(self, *args, **more):
+        """Its output, where it must succeed and have nothing to complain of."""
+        ran = self.run(*args, **more)
+        assert ran.status == 0 and not ran.err, '%s: %r' % (args, ran)
+        return ran.out
+
+    def bad(self, status, saying, *args, **more):
+        """It must end so, say that, and change no segment."""
+        before = [s._replace(atime=0, dtime=0, lpid=0) for s in shm.listing()]
+        ran = self.run(*args, **more)
+        assert ran.status == status, '%s: %r' % (args, ran)
+        assert saying in ran.err, '%s: %r lacks %r' % (args, ran, saying)
+        assert not ran.out, '%s: %r' % (args, ran)
+        assert [s._replace(atime=0, dtime=0, lpid=0) for s in shm.listing()] == before, args
+        return ran
+
+    def spawn(self, *args, **more):
+        child = subprocess.Popen([self.smctl] + list(args), stdin=subprocess.DEVNULL, **more)
+        self.children.append(child)
+        return child
+
+    def holder(self, path, proj, size=None):
+        """A process that holds the object."""
+        child = subprocess.Popen([os.environ['HOLDER'], path, proj] + ([str(size)] if size else []),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.children.append(child)
+        assert child.stdout.readline() == 'ready\n'
+        return child
+
+    def finish(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            if child.stdout:
+                child.stdout.close()
+        wrong = left_processes()
+        for seg in shm.listing():
+            shm.remove(seg.id)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return wrong
+
+
+def kill(child, sig=signal.SIGKILL):
+    child.send_signal(sig)
+    child.wait()
+
+
+def have(tool):
+    """Whether the machine has it. Where the suite must run, it has to."""
+    found = shutil.which(tool)
+    assert found or not os.environ.get('SMFS_TESTS_MUST_RUN'), '%s is not installed' % tool
+    if not found:
+        print('     not tried: %s is not installed' % tool)
+    return found
+
+
+def wait_for(true, what, seconds=5):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, 'not within %g s: %s' % (seconds, what)
+        time.sleep(0.005)
+
+
+def data_of(path, proj):
+    """The data segment's shmid, or None."""
+    return shm.find(shm.ftok(path, proj))
+
+
+def counter_of(path, proj):
+    return shm.find(shm.ftok(path, ord(proj) - 58))
+
+
+def refcount(path, proj):
+    return int.from_bytes(shm.read(counter_of(path, proj), 4), 'little', signed=True)
+
+
+def set_refcount(path, proj, value):
+    shm.write(counter_of(path, proj), value.to_bytes(4, 'little', signed=True))
+
+
+@contextlib.contextmanager
+def tmpfs(base):
+    """A file system of its own, whose inode numbers are handed out one after the other."""
+    folder = base + '/tmpfs'
+    os.mkdir(folder)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'nr_inodes=0', 'none', folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(['umount', folder], check=True)
+
+
+def twins(folder):
+    """Two files there with the same keys: their inode numbers are 65536 apart."""
+    first = folder + '/first'
+    open(first, 'w').close()
+    for i in range(70000):
+        path = '%s/%d' % (folder, i)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+        if shm.ftok(path, 'A') == shm.ftok(first, 'A'):
+            return first, path
+        os.unlink(path)
+    raise AssertionError('no two files with the same keys')
+
+
+def left_processes():
+    def others():
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+        return [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
+    end = time.monotonic() + 1
+    while others() and time.monotonic() < end:
+        time.sleep(0.005)
+    wrong = []
+    for pid in others():
+        try:
+            with open('/proc/%d/comm' % pid) as comm:
+                wrong.append('process left over: %d %s' % (pid, comm.read().strip()))
+            os.kill(pid, 9)
+        except OSError:
+            pass
+    return wrong
+
+
+def where(error):
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename).startswith('test_')]
+    line = 'line %d: ' % frames[-1].lineno if frames else ''
+    return line + (str(error) or frames[-1].line if isinstance(error, AssertionError) else repr(error))
+
+
+def run_one(test):
+    cli, wrong = Cli(), []
+    try:
+        test(cli)
+    except Exception as e:
+        wrong.append(where(e))
+    return wrong + cli.finish()
+
+
+def main(names):
+    enter_namespaces()
+    wanted = sys.argv[1:]
+    tests = [t for n, t in names.items() if n.startswith('test_') and (not wanted or n in wanted)]
+    failed = 0
+    for test in tests:
+        start = time.monotonic()
+        wrong = run_one(test)
+        failed += bool(wrong)
+        print('%-4s %s (%.2f s)' % ('FAIL' if wrong else 'ok', test.__name__, time.monotonic() - start))
+        for line in wrong:
+            print('     ' + line)
+        sys.stdout.flush()
+    print('%d passed, %d failed' % (len(tests) - failed, failed))
+    sys.exit(1 if failed else 0)

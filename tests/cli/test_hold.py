@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""hold and wait: a reference for as long as a command runs, whoever dies; and waiting for a counter."""
+
+import os
+import signal
+import subprocess
+import time
+
+import cli
+import shm
+
+
+def held(path, proj='A'):
+    """Whether exactly one reference is there, and the counter attached by one process."""
+    counter = cli.counter_of(path, proj)
+    return counter is not None and cli.refcount(path, proj) == 1 and shm.stat(counter).nattch == 1
+
+
+def children_of(pid):
+    with open('/proc/%d/task/%d/children' % (pid, pid)) as f:
+        return [int(p) for p in f.read().split()]
+
+
+def comm(pid):
+    with open('/proc/%d/comm' % pid) as f:
+        return f.read().strip()
+
+
+def started(c, *args, **more):
+    """hold with a sleep as its command: (front, keeper, command)."""
+    front = c.spawn('hold', *args, '--', 'sleep', '60', **more)
+    cli.wait_for(lambda: sorted(comm(p) for p in children_of(front.pid)) == ['sleep', 'smctl'], 'the command runs')
+    by_name = {comm(p): p for p in children_of(front.pid)}
+    return front, by_name['smctl'], by_name['sleep']
+
+
+def gone(pid):
+    """No longer running; a zombie that nobody has waited for counts as gone."""
+    try:
+        with open('/proc/%d/stat' % pid) as f:
+            return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
+    except FileNotFoundError:
+        return True
+
+
+def test_the_reference_is_there_while_the_command_runs(c):
+    path = c.key()
+    c.ok('create', path, 'A', '100')
+    cli.set_refcount(path, 'A', 1)                      # somebody else's, so that the object stays
+    assert c.ok('hold', path, 'A', '--', c.smctl, 'ls', '--objects', '-n', '-o', 'refcount,nattch').split() == ['2', '1']
+    assert cli.refcount(path, 'A') == 1 and shm.stat(cli.counter_of(path, 'A')).nattch == 0
+
+
+def test_the_object_is_made_and_freed(c):
+    path = c.key()
+    assert c.ok('hold', path, 'A', '5000', '--', c.smctl, 'ls', '--objects', '-n', '-o', 'size').split() == ['5000']
+    assert shm.listing() == []
+    c.ok('hold', path + ':A', '5000', '--', 'true')
+    assert shm.listing() == []
+
+
+def test_an_object_too_small(c):
+    path = c.key()
+    c.ok('create', path, 'A', '100')
+    c.bad(1, 'fewer than the 200 asked for', 'hold', path, 'A', '200', '--', 'true')
+
+
+def test_the_commands_status_is_reported(c):
+    path = c.key()
+    for status in 0, 1, 7, 255:
+        assert c.run('hold', path, 'A', '1', '--', 'sh', '-c', 'exit %d' % status).status == status
+    for sig in signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV:
+        assert c.run('hold', path, 'A', '1', '--', 'sh', '-c', 'kill -%d $$' % sig).status == 128 + sig
+    assert shm.listing() == []
+
+
+def test_commands_that_cannot_be_run(c):
+    path = c.key()
+    ran = c.run('hold', path, 'A', '1', '--', 'no-such-command')
+    assert ran.status == 127 and "cannot run 'no-such-command'" in ran.err
+    assert c.run('hold', path, 'A', '1', '--', c.scratch).status == 126
+    assert shm.listing() == []
+
+
+def test_a_command_never_runs_without_its_reference(c):
+    path, trace = c.key(), c.scratch + '/ran'
+    c.ok('create', path, 'A', '100', '--mode', '0600')
+    ran = c.run('hold', path, 'A', '--', 'touch', trace, uid=cli.NOBODY)
+    assert ran.status == 1 and 'permission denied' in ran.err and not os.path.exists(trace), ran
+
+
+def test_arguments_and_streams_are_the_commands(c):
+    path = c.key()
+    ran = c.run('hold', path, 'A', '1', '--', 'sh', '-c', 'cat; echo "$@" >&2', '--', '--help', '-x', stdin='in')
+    assert (ran.status, ran.out, ran.err) == (0, 'in', '--help -x\n')
+
+
+def test_signals_are_passed_on(c):
+    path = c.key()
+    for sig in signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2:
+        front, _, _ = started(c, path, 'A', '100')
+        front.send_signal(sig)
+        assert front.wait(5) == 128 + sig
+        assert shm.listing() == []
+
+
+def test_the_command_is_killed(c):
+    path = c.key()
+    front, _, command = started(c, path, 'A', '100')
+    assert held(path)
+    os.kill(command, signal.SIGKILL)
+    assert front.wait(5) == 137 and shm.listing() == []
+
+
+def test_smctl_is_killed(c):
+    path = c.key()
+    front, keeper, command = started(c, path, 'A', '100')
+    cli.kill(front)
+    time.sleep(0.1)
+    assert held(path) and not gone(command)
+    assert c.ok('reap', path, 'A') == ''                # nothing is leaked
+    os.kill(command, signal.SIGTERM)
+    cli.wait_for(lambda: shm.listing() == [] and gone(keeper), 'the reference is taken off')
+
+
+def test_the_keeper_is_killed(c):
+    path = c.key()
+    front, keeper, command = started(c, path, 'A', '100')
+    os.kill(keeper, signal.SIGKILL)
+    cli.wait_for(lambda: held(path), 'smctl takes the reference over')
+    time.sleep(0.1)
+    assert held(path) and c.ok('reap', path, 'A') == ''
+    os.kill(command, signal.SIGTERM)
+    assert front.wait(5) == 143 and shm.listing() == []
+
+
+def test_the_keeper_is_killed_and_was_reaped_already(c):
+    path = c.key()
+    c.holder(path, 'A', 100)
+    front, keeper, command = started(c, path, 'A')
+    front.send_signal(signal.SIGSTOP)
+    os.kill(keeper, signal.SIGKILL)
+    assert c.ok('reap', path, 'A') == '%s:A: 2 -> 1\n' % path
+    front.send_signal(signal.SIGCONT)
+    cli.wait_for(lambda: cli.refcount(path, 'A') == 2, 'smctl takes a new reference')
+    os.kill(command, signal.SIGTERM)
+    assert front.wait(5) == 143 and cli.refcount(path, 'A') == 1
+
+
+def test_both_are_killed(c):
+    path = c.key()
+    front, keeper, command = started(c, path, 'A', '100')
+    front.send_signal(signal.SIGSTOP)
+    os.kill(keeper, signal.SIGKILL)
+    cli.kill(front)
+    cli.wait_for(lambda: shm.stat(cli.counter_of(path, 'A')).nattch == 0, 'the kernel has detached it')
+    assert not gone(command)
+    assert c.ok('ls', '--leaked', '-n', '-o', 'refcount,leaked').split() == ['1', '1']
+    assert c.ok('reap', path, 'A') == '%s:A: 1 -> 0\n' % path
+    os.kill(command, signal.SIGKILL)
+
+
+def test_the_whole_process_group_is_killed(c):
+    path = c.key()
+    front, _, _ = started(c, path, 'A', '100', start_new_session=True)
+    os.killpg(front.pid, signal.SIGKILL)
+    front.wait()
+    cli.wait_for(lambda: shm.listing() == [], 'the keeper has left')
+
+
+def test_nothing_of_the_users_is_kept_open(c):
+    path = c.key()
+    begun = time.monotonic()
+    done = subprocess.run(['sh', '-c', '"$0" hold "$1" A 100 -- sh -c "exec >&- 2>&-; sleep 0.5" | cat', c.smctl, path],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and time.monotonic() - begun >= 0.5
+    read, write = os.pipe()
+    front = c.spawn('hold', path, 'A', '100', '--', 'sh', '-c', 'exec sleep 60 %d>&-' % write, pass_fds=[write])
+    os.close(write)
+    cli.wait_for(lambda: held(path), 'held')
+    keeper = next(p for p in children_of(front.pid) if comm(p) == 'smctl')
+    cli.wait_for(lambda: str(write) not in os.listdir('/proc/%d/fd' % keeper), 'the keeper drops it')
+    os.close(read)
+    front.terminate()
+    front.wait()
+
+
+def test_many_at_once_on_one_object(c):
+    path = c.key()
+    for _ in range(3):
+        fronts = [c.spawn('hold', path, 'A', '100', '--', 'true') for _ in range(12)]
+        assert [f.wait(20) for f in fronts] == 12 * [0]
+        assert shm.listing() == []
+
+
+def test_wait_returns_at_once(c):
+    path = c.key()
+    assert c.ok('wait', path, 'A') == ''                # there is none
+    c.ok('create', path, 'A', '100')
+    c.ok('wait', path, 'A', '--refcount', '0')
+    c.holder(path, 'A')
+    c.ok('wait', path, 'A', '--refcount', '1')
+    cli.set_refcount(path, 'A', -3)                     # garbage below 0 counts as none
+    c.ok('wait', path, 'A')
+
+
+def test_wait_for_the_last_to_leave(c):
+    path = c.key()
+    one, two = c.holder(path, 'A', 100), c.holder(path, 'A')
+    waiting = c.spawn('wait', path, 'A', '--refcount', '0')
+    for holder in one, two:
+        time.sleep(0.3)
+        assert waiting.poll() is None
+        cli.kill(holder, signal.SIGTERM)
+    assert waiting.wait(2) == 0
+
+
+def test_wait_for_a_number(c):
+    path = c.key()
+    waiting = c.spawn('wait', path, 'A', '--refcount', '2')
+    c.holder(path, 'A', 100)
+    time.sleep(0.3)
+    assert waiting.poll() is None
+    c.holder(path, 'A')
+    assert waiting.wait(2) == 0
+
+
+def test_wait_sees_a_count_without_an_attach(c):
+    path = c.key()
+    c.holder(path, 'A', 100)
+    address = shm.attach(cli.counter_of(path, 'A'))
+    waiting = c.spawn('wait', path, 'A')
+    time.sleep(1)
+    shm.ctypes.memset(address, 0, 4)
+    assert waiting.wait(7) == 0
+    shm.detach(address)
+
+
+def test_wait_gives_up(c):
+    path = c.key()
+    c.holder(path, 'A', 100)
+    begun = time.monotonic()
+    c.bad(1, 'is 1 still, not 0', 'wait', path, 'A', '--timeout', '1s')
+    assert 1 <= time.monotonic() - begun < 2
+    c.bad(1, 'is 1 still', 'wait', path, 'A', '--timeout', '0')
+
+
+def test_waiters_do_not_keep_references_from_being_reaped(c):
+    path = c.key()
+    cli.kill(c.holder(path, 'A', 100))
+    waiting = [c.spawn('wait', path, 'A') for _ in range(3)]
+    time.sleep(0.5)
+    assert c.ok('reap', path, 'A') == '%s:A: 1 -> 0\n' % path
+    assert [w.wait(7) for w in waiting] == 3 * [0]
+
+
+def test_wait_costs_nothing(c):
+    path = c.key()
+    c.holder(path, 'A', 100)
+    before = os.times()
+    c.run('wait', path, 'A', '--timeout', '2')
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 0.1, used
+
+
+cli.main(globals())
