@@ -91,13 +91,39 @@ def in_child(call, first=lambda: None):
     return value
 
 
+def spawn(call):
+    """CALL in a child process, which ends with 0, or 1 and what went wrong; returns its pid."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            call()
+        except BaseException as e:
+            print('     in a child process: %r' % e, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+
+def all_end_well(pids):
+    equal([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids], [0] * len(pids), 'exit statuses')
+
+
+def own_segments(scratch):
+    """The shmids that Case.own() noted."""
+    if not os.path.exists(scratch + '/segments'):
+        return set()
+    with open(scratch + '/segments') as notes:
+        return {int(line) for line in notes}
+
+
 class Case:
     def __init__(self, test, base):
         self.user = getattr(test, 'user', 0)
         self.options = getattr(test, 'options', [])
         self.scratch = base + '/' + test.__name__
         self.keys, self.mnt = self.scratch + '/keys', self.scratch + '/mnt'
-        self.daemons, self.timed_out = [], False
+        self.started, self.daemons, self.late, self.killed = 0, [], False, getattr(test, 'killed', False)
         for directory in (self.scratch, self.keys, self.mnt):
             os.mkdir(directory, 0o755)
         mount('tmpfs', self.keys, 'tmpfs', data='mode=0755,uid=%d,gid=%d' % (self.user, self.user))
@@ -113,9 +139,12 @@ class Case:
         given = list(self.options if options is None else options)
         given += ['-o', 'access=' + access] if access else []
         given += arguments if arguments is not None else [self.keys, mountpoint]
-        place = '%s/log%d' % (self.scratch, len(self.daemons))
+        place = '%s/log%d' % (self.scratch, self.started)
         os.mkdir(place)
         daemon = Daemon(given, mountpoint, place, self.user if user is None else user, foreground)
+        if self.killed and not self.started:
+            daemon.expected_status = -9
+        self.started += 1
         self.daemons.append(daemon)
         return daemon.start()
 
@@ -132,7 +161,10 @@ class Case:
         return [line for daemon in self.daemons for line in daemon.stop()]
 
     def time_out(self):
-        self.timed_out = True
+        self.late = True
+        self.abort()
+
+    def abort(self):
         for daemon in self.daemons:
             daemon.abort()
 
@@ -198,12 +230,6 @@ class Case:
         with open(self.scratch + '/segments', 'a') as notes:
             notes.write('%d\n' % shmid)
         return shmid
-
-    def own_segments(self):
-        if not os.path.exists(self.scratch + '/segments'):
-            return set()
-        with open(self.scratch + '/segments') as notes:
-            return {int(line) for line in notes}
 
     def remove(self, name='app.key', proj='A'):
         """Both segments, the way ipcrm does it."""

@@ -82,7 +82,7 @@ class Daemon:
     """`smfs -f`, its output kept. USER: mounts as that uid, the unprivileged way."""
 
     def __init__(self, arguments, mountpoint, scratch, user=0, foreground=True):
-        self.mountpoint, self.user = mountpoint, user
+        self.mountpoint, self.user, self.foreground = mountpoint, user, foreground
         self.expected_status, self.may_complain = 0, False
         self.out_path, self.err_path = scratch + '/stdout', scratch + '/stderr'
         command = [os.environ['SMFS']] + (['-f'] if foreground else []) + arguments
@@ -96,6 +96,8 @@ class Daemon:
             status = self.process.wait()
             raise AssertionError('smfs ended with %d before it mounted: %s%s'
                                  % (status, self.stdout(), self.stderr()))
+        if self.foreground:
+            wait_until(lambda: self.stdout() or self.process.poll() is not None, 'smfs says that it serves')
         return self
 
     def stdout(self):

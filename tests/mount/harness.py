@@ -6,6 +6,7 @@ The process first moves into private IPC, mount and process namespaces, so every
 process that a test leaves over is seen, is a failure, and can harm nobody. See tests/README.md.
 """
 
+import ctypes
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ import threading
 import time
 import traceback
 
-from case import Case
+from case import Case, in_child, own_segments
 from daemon import mount, umount, MNT_DETACH
 import shm
 
@@ -39,6 +40,12 @@ def allow_other(test):
 def as_user(test):
     """An ordinary user mounts, works and unmounts; KEYDIR and the mount point are that user's."""
     test.user = USER
+    return test
+
+
+def killed(test):
+    """The first daemon ends by SIGKILL, as the test means it to."""
+    test.killed = True
     return test
 
 
@@ -99,10 +106,10 @@ def prepare_machine():
     return base
 
 
-def left_over(case):
+def left_over(scratch):
     """Segments, mounts and processes that the test did not put away; removes them, returns sentences."""
-    wrong = []
-    mine = case.own_segments()
+    wrong = left_processes()
+    mine = own_segments(scratch)
     for seg in shm.listing():
         if seg.id not in mine:
             wrong.append('segment left over: key 0x%08x, %d bytes, mode %04o, uid %d, nattch %d%s'
@@ -114,11 +121,11 @@ def left_over(case):
     with open('/proc/self/mountinfo') as table:
         points = [line.split()[4] for line in table]
     for point in reversed(points):
-        if point.startswith(case.scratch + '/'):
-            if point != case.keys:
+        if point.startswith(scratch + '/'):
+            if point != scratch + '/keys':
                 wrong.append('mount left over: ' + point)
             umount(point, MNT_DETACH)
-    return wrong + left_processes()
+    return wrong
 
 
 def left_processes():
@@ -184,11 +191,29 @@ def caught(test, case):
 
 
 def run_one(test, base):
+    """In a process of its own, so that descriptors and attachments of a test end with it."""
+    scratch = base + '/' + test.__name__
+    try:
+        wrong = in_child(lambda: run_case(test, base), become_reaper)
+    except Exception as e:
+        wrong = [str(e)]
+    leftovers = left_over(scratch)
+    reset_limits()
+    shutil.rmtree(scratch, ignore_errors=True)
+    return wrong or leftovers       # after a failure, what is left over is a consequence
+
+
+def become_reaper():
+    """What a test's processes leave running becomes ours, and smfs in the background our child."""
+    ctypes.CDLL(None).prctl(36, 1)      # PR_SET_CHILD_SUBREAPER
+
+
+def run_case(test, base):
     case = Case(test, base)
     wrong = []
-    timers = [threading.Timer(getattr(test, 'deadline', DEADLINE), case.time_out),
-              threading.Timer(getattr(test, 'deadline', DEADLINE) + 15, give_up, [test.__name__])]
-    for timer in timers:
+    limit = getattr(test, 'deadline', DEADLINE)
+    for seconds, act in ((limit, case.time_out), (limit + 15, lambda: give_up(test.__name__))):
+        timer = threading.Timer(seconds, act)
         timer.daemon = True
         timer.start()
     try:
@@ -197,20 +222,18 @@ def run_one(test, base):
         run_body(test, case)
     except Exception as e:
         wrong.append(where(e))
-    wrong += case.finish()
-    for timer in timers:
-        timer.cancel()
-    wrong += left_over(case)
-    reset_limits()
-    if case.timed_out:
-        wrong.append('did not end in time; the mount was aborted')
-    shutil.rmtree(case.scratch, ignore_errors=True)
+    if wrong:
+        case.abort()                # as it is, it may not even unmount
+    else:
+        wrong = case.finish()
+    if case.late:
+        wrong.append('did not end within %d s; the mount was aborted' % limit)
     return wrong
 
 
 def give_up(name):
-    print('FAIL %s: hangs even after its mount was aborted; the rest is not run' % name, flush=True)
-    os._exit(1)         # we are the first process of the namespace: the kernel ends all others
+    print('FAIL %s: hangs even after its mount was aborted' % name, flush=True)
+    os._exit(1)
 
 
 def main(names):

@@ -122,6 +122,12 @@ def write(shmid, data, offset=0):
         detach(address)
 
 
+def next_id(shmid):
+    """The next segment made here gets this shmid (only in a private namespace)."""
+    with open('/proc/sys/kernel/shm_next_id', 'w') as following:
+        following.write(str(shmid))
+
+
 def listing():
     """Every segment of the namespace (an independent source: /proc/sysvipc/shm)."""
     with open('/proc/sysvipc/shm') as table:

@@ -17,6 +17,7 @@ def both(m):
 def test_an_object_is_its_segment(m):
     m.key()
     m.key('other')
+    shm.next_id(0)
     m.make('other', contents=b'takes shmid 0')
     key = m.keys_of()[0]
     data = m.own(as_uid(1003, 1004, [], lambda: shm.get(key, 5000, shm.IPC_CREAT | 0o642)))

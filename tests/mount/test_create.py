@@ -6,7 +6,7 @@ import struct
 
 import harness
 import shm
-from case import equal, errno_of, fails, in_child, shells
+from case import all_end_well, equal, errno_of, fails, in_child, shells, spawn
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
@@ -190,7 +190,7 @@ def test_duplicated_descriptors(m):
         os.write(copy, b'part %d;' % i)
         expected += b'part %d;' % i
         os.close(copy)
-        equal(m.bytes_of(), expected, 'after closing copy %d' % i)
+        equal(m.data().size, len(expected), 'after closing copy %d' % i)
     check(m, expected, 'dup')
 
 
@@ -221,15 +221,11 @@ def test_the_child_finishes_it(m):
     go, ready = os.pipe()
     fd = os.open(m.at('app.key:A'), NEW)
     os.write(fd, b'first ')
-    pid = os.fork()
-    if pid == 0:
-        os.read(go, 1)
-        os.write(fd, b'second')
-        os._exit(0)
+    pid = spawn(lambda: (os.read(go, 1), os.write(fd, b'second')))
     os.close(fd)
-    equal(m.bytes_of(), b'first ')
+    equal(m.data().size, 6)
     os.write(ready, b'x')
-    os.waitpid(pid, 0)
+    all_end_well([pid])
     check(m, b'first second', 'child')
     os.close(go)
     os.close(ready)
@@ -238,13 +234,13 @@ def test_the_child_finishes_it(m):
 def test_a_killed_writer_leaves_what_it_wrote(m):
     m.key()
     done, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
+
+    def write_and_stop():
         fd = os.open(m.at('app.key:A'), NEW)
         os.write(fd, b'partial')
         os.write(tell, b'x')
         os.kill(os.getpid(), 19)
-        os._exit(0)
+    pid = spawn(write_and_stop)
     os.read(done, 1)
     os.kill(pid, 9)
     os.waitpid(pid, 0)
@@ -258,10 +254,10 @@ def test_fsync_makes_it_and_more_replaces_it(m):
     fd = os.open(m.at('app.key:A'), NEW)
     os.write(fd, b'one')
     os.fsync(fd)
-    equal(m.bytes_of(), b'one')
+    equal(m.data().size, 3)
     os.write(fd, b' two')
     os.fdatasync(fd)
-    equal(m.bytes_of(), b'one two')
+    equal(m.data().size, 7)
     os.pwrite(fd, b'ONE', 0)
     os.close(fd)
     check(m, b'ONE two', 'fsync')
@@ -429,6 +425,8 @@ def test_bytes_in_the_making_are_bounded(m):
             break
     os.close(fd)
     equal(seen, 'ENOSPC', '2 MiB where 1 MiB is allowed')
+    equal('staged' in m.daemon.stderr(), True, 'the limit is told to the operator, once')
+    m.daemon.may_complain = True
     m.run('rm -f *; truncate -s 16M app.key:A')
     equal(m.data().size, 16 << 20)
     gone(m)

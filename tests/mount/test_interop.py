@@ -48,11 +48,11 @@ def test_an_old_program_makes_it_the_mount_shows_it(m):
 
 def test_the_mount_makes_it_an_old_program_joins(m):
     m.key()
-    m.create('app.key:A', b'made by echo\n')
+    m.create('app.key:A', b'made by echo!')
     first, second = Old(m, 13), Old(m, 13)
     first.do('create', 'access')
     second.do('create', 'access')
-    equal(first.say('read'), 'made by echo')
+    equal(first.say('read'), 'made by echo!')
     m.run('cat app.key:A.refcount', expected='2\n')
     second.do('write written by C++')
     equal(m.read('app.key:A'), b'written by C+')
@@ -118,6 +118,7 @@ def test_old_and_new_programs_together(m):
     m.refcount('reap')
     equal(m.read('app.key:A.refcount'), b'0\n')
     m.run('rm app.key:A')
+    old.end()
 
 
 PERL = r'''perl -we 'use strict; use IPC::SysV qw(ftok IPC_CREAT IPC_RMID);

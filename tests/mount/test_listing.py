@@ -89,6 +89,7 @@ def test_half_an_object_of_others_is_not_listed_but_there(m):
 def test_no_entry_has_inode_number_0(m):
     """The first shmid of a namespace is 0, and the C library drops entries with d_ino 0."""
     m.key()
+    shm.next_id(0)
     data, _ = m.make(contents=b'x')
     equal(data, 0, 'shmid of the first segment')
     equal(ls(m), BOTH)

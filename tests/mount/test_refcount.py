@@ -5,7 +5,7 @@ import os
 
 import harness
 import shm
-from case import equal, errno_of, fails, shells
+from case import all_end_well, equal, errno_of, fails, shells, spawn
 from daemon import wait_until
 
 INT_MAX, INT_MIN = (1 << 31) - 1, -(1 << 31)
@@ -182,15 +182,7 @@ def test_the_counter_segment_is_let_go(m):
 def test_decr_by_twenty_at_once(m):
     m.key()
     m.make(contents=b'x', count=400)
-    pids = []
-    for _ in range(20):
-        pid = os.fork()
-        if pid == 0:
-            for _ in range(10):
-                m.refcount('decr')
-            os._exit(0)
-        pids.append(pid)
-    equal([os.waitpid(pid, 0)[1] for pid in pids], [0] * 20)
+    all_end_well([spawn(lambda: [m.refcount('decr') for _ in range(10)]) for _ in range(20)])
     equal(m.count(), 200, 'none lost')
 
 

@@ -11,11 +11,6 @@ from case import equal, errno_of, fails
 GONE = ('ENOENT', 'EIDRM', 'ESTALE')
 
 
-def next_id(shmid):
-    with open('/proc/sys/kernel/shm_next_id', 'w') as f:
-        f.write(str(shmid))
-
-
 def test_gone_at_once(m):
     m.key()
     for _ in range(50):
@@ -119,7 +114,7 @@ def test_a_reused_shmid_never_shows_the_other_segment(m):
         m.remove('one')
         for segment in shm.listing():
             equal(segment.nattch, 0)
-        next_id(data)
+        shm.next_id(data)
         again, _ = m.make('two', contents=b'other')
         equal(again, data, 'the shmid is used again')
         equal(m.read('two:A'), b'other')
@@ -145,7 +140,7 @@ def test_a_reused_shmid_under_the_same_name(m):
     fd = os.open(m.at('app.key:A'), os.O_RDWR)
     equal(os.pread(fd, 5, 0), b'first')
     m.remove()
-    next_id(data)
+    shm.next_id(data)
     equal(m.make(contents=b'second')[0], data)
     equal(m.read('app.key:A'), b'second')
     equal(os.stat(m.at('app.key:A')).st_size, 6)
