@@ -182,8 +182,8 @@ static uint64_t pages(uint64_t bytes)
 	return bytes / page + (bytes % page != 0);
 }
 
-/* Would a segment of SIZE bytes fit where one of OLD bytes goes? */
-static int check_limits(size_t old, size_t size)
+/* Would a segment of SIZE bytes fit where OLD goes? While we copy from it, removing it gives nothing back. */
+static int check_limits(const struct sm_segment *old, size_t size)
 {
 	struct sm_limits limits;
 	int err = sm_limits_get(&limits);
@@ -192,14 +192,16 @@ static int check_limits(size_t old, size_t size)
 		return err;
 	if (size > limits.shmmax)
 		return -EINVAL;
-	if (limits.pages - pages(old) + pages(size) > limits.shmall)
-		return -ENOSPC;
-	return 0;
+
+	bool stays = old->nattch > 0;
+	uint64_t used = limits.used - !stays, in_pages = limits.pages - (stays ? 0 : pages(old->size));
+
+	return used >= limits.shmmni || in_pages + pages(size) > limits.shmall ? -ENOSPC : 0;
 }
 
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out)
 {
-	int err = check_limits(old->size, size);
+	int err = check_limits(old, size);
 
 	out->id = -1;
 	if (!err)
