@@ -91,18 +91,24 @@ static int choose_way(struct fuse_session *se, const struct options *o)
 	return err ? fail("cannot start", -err) : 0;
 }
 
+/* libfuse says some lines, such as that of the unknown options, in pieces. */
 static void on_fuse_log(enum fuse_log_level level, const char *format, va_list args)
 {
-	char text[512];
-	int n = vsnprintf(text, sizeof(text), format, args);
+	static __thread char line[512];
+	static __thread size_t length;
 
 	if (level == FUSE_LOG_DEBUG) {
-		fputs(text, stderr);
+		vfprintf(stderr, format, args);
 		return;
 	}
-	if (n > 0 && text[strlen(text) - 1] == '\n')
-		text[strlen(text) - 1] = '\0';
-	log_line((int)level, "%s", text);
+	vsnprintf(line + length, sizeof(line) - length, format, args);
+	length = strlen(line);
+	if (length == 0 || (line[length - 1] != '\n' && length < sizeof(line) - 1))
+		return;
+	line[strcspn(line, "\n")] = '\0';
+	log_line((int)level, "%s", line);
+	length = 0;
+	line[0] = '\0';
 }
 
 /* The exit status: leaving by a signal or because it was unmounted is success. */

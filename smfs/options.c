@@ -54,7 +54,8 @@ static int parse_size(const char *option, size_t *out)
 	case 'M': case 'm': shift += 10; /* fall through */
 	case 'K': case 'k': shift += 10; end++;
 	}
-	if (end == text || *end || errno || *text == '-' || n == 0 || n > SIZE_MAX >> shift)
+	/* strtoull takes blanks and signs, too; and half of SIZE_MAX is the most that an off_t holds */
+	if (*text < '0' || *text > '9' || *end || errno || n == 0 || n > SIZE_MAX / 2 >> shift)
 		return complain(option, "not a size in bytes: write a number above 0, with K, M or G if need be");
 	*out = (size_t)n << shift;
 	return 0;
