@@ -237,7 +237,10 @@ static size_t add_plus(struct reply *r, const struct list_entry *e, off_t next)
 		p.ino = 0;
 		p.attr.st_mode = entry_type(e);
 	}
-	p.attr.st_ino = entry_ino(r, e);
+	if (p.attr.st_ino != entry_ino(r, e)) {
+		p.attr.st_ino = entry_ino(r, e);
+		p.attr_timeout = 0;	/* shmid 0: the number of the entry, which may not be 0, is not the file's */
+	}
 
 	size_t n_bytes = fuse_add_direntry_plus(r->req, r->buffer + r->used, r->size - r->used, e->name, &p, next);
 
