@@ -2,7 +2,8 @@
 /*
  * A plain memcpy from or to a segment was measured to kill the daemon, and asking first does not help, since a page
  * can go at any instant. So the handler of SIGBUS jumps out of the copy that raised it; a SIGBUS anywhere else
- * keeps its usual effect. Only memcpy and memset run inside, which hold nothing that a jump could leave behind.
+ * keeps its usual effect. The same with SIGSEGV: of a segment whose pages were cut off before, shmat(2) maps only
+ * what is left. Only memcpy and memset run inside, which hold nothing that a jump could leave behind.
  */
 #include "guard.h"
 
@@ -16,7 +17,7 @@
 
 static __thread sigjmp_buf *volatile escape;
 
-static void on_sigbus(int sig)
+static void on_fault(int sig)
 {
 	if (escape)
 		siglongjmp(*escape, 1);
@@ -25,10 +26,10 @@ static void on_sigbus(int sig)
 
 int guard_start(void)
 {
-	struct sigaction sa = { .sa_handler = on_sigbus, .sa_flags = SA_NODEFER };
+	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 
 	sigemptyset(&sa.sa_mask);
-	return sigaction(SIGBUS, &sa, NULL) ? -errno : 0;
+	return sigaction(SIGBUS, &sa, NULL) || sigaction(SIGSEGV, &sa, NULL) ? -errno : 0;
 }
 
 static void copy_sparse(char *to, const char *from, size_t n)
