@@ -174,6 +174,23 @@ def test_hostile_paths(c):
         objects(c)
 
 
+def test_a_long_path_leaves_the_other_rows_alone(c):
+    path = c.key()
+    c.ok('create', path, 'A', '100')
+    c.ok('create', path, 'B', '100')
+    shm.write(cli.counter_of(path, 'A'), b'/' + 3000 * b'x', 24)
+    long, short = c.ok('ls', '--objects', '-n', '-o', 'name,id').splitlines()
+    assert len(long) > 3000 and len(short) < 120
+
+
+def test_a_lone_counter_that_records_nothing(c):
+    path = c.key()
+    shmid = shm.get(shm.ftok(path, ord('A') - 58), 4, shm.IPC_CREAT | 0o666)
+    assert json.loads(c.ok('stat', path, 'A', '--json'))['state'] == 'unheld'
+    c.ok('rm', '--yes', path, 'A')
+    assert shmid not in [s.id for s in shm.listing()]
+
+
 def test_columns(c):
     path = c.key()
     c.ok('create', path, 'A', '100')

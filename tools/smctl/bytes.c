@@ -53,8 +53,8 @@ static int copy_in(const struct target *t, char *bytes, size_t size)
 		if (n < 0 && errno != EINTR)
 			return broken(t, at, "read the input");
 		if (n > 0 && at == size)
-			return fail("the input is longer than %s, which has %zu bytes: those are written, the rest is "
-				    "not", target_name(t), size);
+			return fail("the input is longer than %s, which has %zu bytes: those are written, the "
+				    "rest is not", target_name(t), size);
 		at += n > 0 ? (size_t)n : 0;
 	} while (n);
 	return DONE;

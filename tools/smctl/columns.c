@@ -68,7 +68,9 @@ static struct value get_state(const struct row *r)
 		return text("leaked,orphaned");
 	if (leaked || orphaned)
 		return text(leaked ? "leaked" : "orphaned");
-	return row_unattached(r) ? text(r->obj->counted ? "new" : "unheld") : text("held");
+	if (!row_unattached(r))
+		return text("held");
+	return text(r->obj->data && r->obj->counted ? "new" : "unheld");
 }
 
 static struct value get_size(const struct row *r) { return typed(SIZE, (long long)r->seg->size); }
@@ -133,7 +135,8 @@ const struct column columns[] = {
 	{ "path", get_path, false, SURVEY_COUNTERS, "the path alone, as recorded by its maker" },
 	{ "proj", get_proj, false, SURVEY_COUNTERS, "the proj_id alone" },
 	{ "kind", get_kind, false, SURVEY_COUNTERS, "object, data, counter or plain" },
-	{ "state", get_state, false, SURVEY_COUNTERS, "held, leaked, orphaned, new (no holder yet), unheld (unreadable)" },
+	{ "state", get_state, false, SURVEY_COUNTERS,
+	  "held, leaked, orphaned, new (no holder yet), unheld (not known)" },
 	{ "size", get_size, true, 0, "bytes" },
 	{ "resident", get_resident, true, SURVEY_USAGE, "bytes in memory" },
 	{ "swapped", get_swapped, true, SURVEY_USAGE, "bytes swapped out" },

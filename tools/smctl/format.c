@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Texts to numbers and back. Whatever comes from a segment or from /proc was written by strangers: no byte of it
- * that could steer a terminal is let through.
+ * Texts to numbers and back. Whatever comes from a segment or from /proc was written by strangers: no byte
+ * of it that could steer a terminal is let through.
  */
 #include <errno.h>
 #include <grp.h>

@@ -2,12 +2,12 @@
 /*
  * hold: a reference for exactly as long as a command runs, whoever of the two is killed.
  *
- * Three processes. The front one, which the user started, waits for the command, passes signals on and ends with
- * its status. The command is its child, as under any shell. The reference is a third one's, the keeper: it watches
- * the command through a pidfd, so that it still leaves at the right moment when the front one is killed, and is in
- * a session of its own, out of reach of what is sent to the terminal's or the job's process group. If the keeper
- * itself is killed, the front one takes the reference over; if both are, the kernel has detached the counter, and
- * its nattch tells every reaper that the reference is leaked.
+ * Three processes. The front one, which the user started, waits for the command, passes signals on and ends
+ * with its status. The command is its child, as under any shell. The reference is a third one's, the
+ * keeper: it watches the command through a pidfd, so that it still leaves at the right moment when the
+ * front one is killed, and is in a session of its own, out of reach of what is sent to the terminal's or
+ * the job's process group. If the keeper itself is killed, the front one takes the reference over; if both
+ * are, the kernel has detached the counter, and its nattch tells every reaper that the reference is leaked.
  *
  * The command is forked first, and waits at a gate until the keeper has joined: never does it run unheld.
  */
@@ -38,7 +38,9 @@ struct hold {
 	int status;
 };
 
-static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGCONT };
+static const int passed_on[] = {
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGCONT,
+};
 
 static void signals_take(struct hold *h)
 {
@@ -92,7 +94,10 @@ static void command_run(struct hold *h)
 	_exit(error == ENOENT ? 127 : 126);
 }
 
-/* Nothing of the user's may be kept open: a pipe's reader waits for its last writer, a lock for its last holder. */
+/*
+ * Nothing of the user's may be kept open: a pipe's reader waits for its last writer, a lock for its last
+ * holder.
+ */
 static void descriptors_drop(int keep)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), i;

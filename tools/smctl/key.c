@@ -76,8 +76,8 @@ static void twins_tell(const struct target *t, json_t *twins)
 
 	json_array_foreach(twins, i, twin) {
 		name = text_clean(json_string_value(twin));
-		warn_user("warning: '%s' in the same directory has the same keys; an object of the one is that of the "
-			  "other. Use another key file for one of them", name);
+		warn_user("warning: '%s' in the same directory has the same keys; an object of the one is that "
+			  "of the other. Use another key file for one of them", name);
 		free(name);
 	}
 }

@@ -98,11 +98,11 @@ static void json_show(const struct listing *l, const struct survey *s, json_t *l
 static void gaps_tell(const struct survey *s, unsigned want)
 {
 	if (s->unread && want & SURVEY_COUNTERS)
-		warn_user("%u counter%s may not be read by this user: names, counts and leaks are not known there",
-			  s->unread, s->unread == 1 ? "" : "s");
+		warn_user("%u counter%s may not be read by this user: names, counts and leaks are not known "
+			  "there", s->unread, s->unread == 1 ? "" : "s");
 	if (s->hidden && want & SURVEY_HOLDERS)
-		warn_user("%u process%s may not be looked into by this user: holders may be missing", s->hidden,
-			  s->hidden == 1 ? "" : "es");
+		warn_user("%u process%s may not be looked into by this user: holders may be missing",
+			  s->hidden, s->hidden == 1 ? "" : "es");
 }
 
 int run_ls(int argc, char **argv)

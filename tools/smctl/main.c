@@ -25,29 +25,48 @@ const struct flag no_flags[] = { { 0 } };
 	"T is a number and s, m, h, d or w, also 1h30m; U a user's name or number."
 
 static const struct verb verbs[] = {
-	{ "ls", "[options]", "List the segments of the system, or the objects among them", run_ls, ls_flags,
+	{ "ls", "[options]", "List the segments of the system, or the objects among them",
+	  run_ls, ls_flags,
 	  WORDS "\n\nCOLUMNS is a list with commas; a '+' before it adds to the columns shown anyway:" },
+
 	{ "stat", "PATH P | --id N", "Show all that is known of an object or a segment, and who holds it",
 	  run_stat, stat_flags, NULL },
+
 	{ "key", "PATH P", "Show both keys of an object, and warn if another file beside PATH has the same",
 	  run_key, key_flags, NULL },
-	{ "create", "PATH P SIZE", "Make an object of SIZE zero bytes, with a counter of 0", run_create, create_flags,
+
+	{ "create", "PATH P SIZE", "Make an object of SIZE zero bytes, with a counter of 0",
+	  run_create, create_flags,
 	  "SIZE is in bytes; K, M, G and T are understood." },
-	{ "cat", "PATH P | --id N", "Write an object's bytes to standard output", run_cat, id_flags, NULL },
-	{ "write", "PATH P | --id N", "Copy standard input into an object, from its first byte on", run_write,
-	  id_flags, "What the input does not reach keeps its bytes; an input that is too long is an error." },
-	{ "decr", "PATH P", "Take one off an object's counter, and print what is left", run_decr, no_flags,
+
+	{ "cat", "PATH P | --id N", "Write an object's bytes to standard output",
+	  run_cat, id_flags, NULL },
+
+	{ "write", "PATH P | --id N", "Copy standard input into an object, from its first byte on",
+	  run_write, id_flags,
+	  "What the input does not reach keeps its bytes; an input that is too long is an error." },
+
+	{ "decr", "PATH P", "Take one off an object's counter, and print what is left",
+	  run_decr, no_flags,
 	  "Frees nothing. Below 0 it does not go." },
-	{ "reap", "[PATH P | --all]", "Take leaked references off one object's counter, or off all", run_reap,
-	  reap_flags, "Frees nothing. Only what is certainly leaked is taken off, which takes a second or two.\n"
+
+	{ "reap", "[PATH P | --all]", "Take leaked references off one object's counter, or off all",
+	  run_reap, reap_flags,
+	  "Frees nothing. Only what is certainly leaked is taken off, which takes a second or two.\n"
 	  "Prints a line for each repair: the object, its counter before and after." },
+
 	{ "rm", "PATH P | --id N | options", "Remove an object, a segment, or all that the options choose",
-	  run_rm, rm_flags, "Lists what would go and asks first. Options that choose may be combined, and then never\n"
-	  "touch what some process has attached.\n" WORDS },
-	{ "hold", "PATH P [SIZE] -- COMMAND [ARGUMENT...]", "Hold a reference for as long as COMMAND runs", run_hold,
-	  no_flags, "With SIZE the object is made if need be. Its last holder frees an object: so does this.\n"
+	  run_rm, rm_flags,
+	  "Lists what would go and asks first. Options that choose may be combined, and then\n"
+	  "never touch what some process has attached.\n\n" WORDS },
+
+	{ "hold", "PATH P [SIZE] -- COMMAND [ARGUMENT...]", "Hold a reference for as long as COMMAND runs",
+	  run_hold, no_flags,
+	  "With SIZE the object is made if need be. Its last holder frees an object: so does this.\n"
 	  "Ends with COMMAND's status, as a shell gives it: 128 + N after signal N." },
-	{ "wait", "PATH P", "Wait until an object's counter has a value", run_wait, wait_flags,
+
+	{ "wait", "PATH P", "Wait until an object's counter has a value",
+	  run_wait, wait_flags,
 	  "An object that does not exist has the counter 0. T is a number and s, m, h, d or w." },
 };
 
@@ -60,8 +79,8 @@ static void help(void)
 	size_t i;
 
 	puts("usage: smctl VERB [operands and options]\n\n"
-	     "System V shared memory objects: a key file and a proj_id ('A' to 'z') name two segments, data and\n"
-	     "counter. PATH P may be written PATH:P too, as listings print it.\n");
+	     "System V shared memory objects: a key file and a proj_id ('A' to 'z') name two segments,\n"
+	     "data and counter. PATH P may be written PATH:P too, as listings print it.\n");
 	for (i = 0; i < VERBS; i++)
 		printf("  %-7s %s\n", verbs[i].name, verbs[i].help);
 	puts("\n'smctl VERB --help' tells more of one. Also: smctl --help, smctl --version.\n"

@@ -19,7 +19,7 @@ static int create_fail(const struct target *t, size_t size, int error)
 	struct sm_limits limits;
 
 	if (error == EINVAL && !sm_limits_get(&limits) && size > limits.shmmax)
-		return fail("cannot make %s: %zu bytes are more than one segment may have here (SHMMAX, %llu)",
+		return fail("cannot make %s: %zu bytes are more than one segment may have (SHMMAX is %llu)",
 			    target_name(t), size, (unsigned long long)limits.shmmax);
 	return fail("cannot make %s: %s", target_name(t), error_text(error));
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What users type: numbers, sizes, durations, modes and users. Nothing is read half: trailing bytes are an error. */
+/*
+ * What users type: numbers, sizes, durations, modes and users. Nothing is read half: trailing bytes are an
+ * error.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -88,8 +91,8 @@ int parse_duration(const char *text, time_t *out)
 		unit = unit_seconds(*text);
 		if (!unit)
 			return -EINVAL;
-		if (__builtin_mul_overflow(n, (uint64_t)unit, &n) || __builtin_add_overflow(total, n, &total) ||
-		    total > INT_MAX)
+		if (__builtin_mul_overflow(n, (uint64_t)unit, &n) ||
+		    __builtin_add_overflow(total, n, &total) || total > INT_MAX)
 			return -ERANGE;
 		if (*text)
 			text++;

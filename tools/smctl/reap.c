@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * reap. One repair takes a second or two, because the segment must be seen to hold still; a thread for each of
- * those that look leaked keeps the whole at about that, however many there are.
+ * reap. One repair takes a second or two, because the segment must be seen to hold still; a thread for each
+ * of those that look leaked keeps the whole at about that, however many there are.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * rm. Time passes between the list and the answer to the question, and a shmid is used again: right before it
- * acts, rm looks again whether the id is still that segment (key, size, creating process, time of change), and
- * whether what the options chose still is what they asked for.
+ * rm. Time passes between the list and the answer to the question, and a shmid is used again: right before
+ * it acts, rm looks again whether the id is still that segment (key, size, creating process, time of
+ * change), and whether what the options chose still is what they asked for.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -120,8 +120,9 @@ static void list_print(const struct removal *rm)
 		table_print(t);
 	table_free(t);
 	if (rm->held)
-		warn_user("%zu more match%s but %s attached, and stay%s; 'smctl rm --id N' removes such a one", rm->held,
-			  rm->held == 1 ? "es" : "", rm->held == 1 ? "is" : "are", rm->held == 1 ? "s" : "");
+		warn_user("%zu more match%s but %s attached, and stay%s; 'smctl rm --id N' removes such a one",
+			  rm->held, rm->held == 1 ? "es" : "", rm->held == 1 ? "is" : "are",
+			  rm->held == 1 ? "s" : "");
 	if (!rm->count)
 		warn_user("nothing to remove");
 }

@@ -29,7 +29,9 @@ bool row_unattached(const struct row *r)
 
 bool row_orphaned(const struct row *r)
 {
-	return row_unattached(r) && (!r->obj->data || (r->obj->counted && r->obj->used));
+	if (!row_unattached(r))
+		return false;
+	return r->obj->data ? r->obj->counted && r->obj->used : r->obj->path != NULL;
 }
 
 time_t row_touched(const struct row *r)

@@ -61,9 +61,9 @@ int run_wait(int argc, char **argv);
 /* ---- options.c: options and messages ----------------------------------------------------------- */
 
 /*
- * The next option's code, its argument in optarg; -1 after the last, and optind is then the first operand; '?'
- * for one that is wrong (already told). --help prints the verb's help and ends the program. With OPERANDS_END
- * options end at the first operand.
+ * The next option's code, its argument in optarg; -1 after the last, and optind is then the first operand;
+ * '?' for one that is wrong (already told). --help prints the verb's help and ends the program. With
+ * OPERANDS_END options end at the first operand.
  */
 int flag_next(int argc, char **argv, bool operands_end);
 void verb_help(const struct verb *v);

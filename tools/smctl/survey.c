@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel knows segments only; which two make an object follows from their keys. A data key with its counter
- * key beside it is an object. A counter alone is half of one if it is of the size that libsm makes and records a
- * path; an old program's lone counter, or lone data, looks like any other program's segment and counts as that.
+ * The kernel knows segments only; which two make an object follows from their keys. A data key with its
+ * counter key beside it is an object. A counter alone is half of one if it is of the size that libsm makes
+ * and records a path; an old program's lone counter, or lone data, looks like any other program's segment
+ * and counts as that.
  *
- * Counters are attached for some microseconds to be read. No other segment is: programs decide by the number of
- * attachments whether a segment is in use.
+ * Counters are attached for some microseconds to be read. No other segment is: programs decide by the
+ * number of attachments whether a segment is in use.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "survey.h"
 
@@ -41,7 +41,8 @@ static const struct sm_segment *index_find(const struct survey *s, const struct 
 	return hit ? *hit : NULL;
 }
 
-static struct object *object_add(struct survey *s, const struct sm_segment *data, const struct sm_segment *counter)
+static struct object *object_add(struct survey *s, const struct sm_segment *data,
+				 const struct sm_segment *counter)
 {
 	struct object *o = &s->objects[s->object_count++];
 
@@ -53,15 +54,17 @@ static struct object *object_add(struct survey *s, const struct sm_segment *data
 	return o;
 }
 
+#define COUNTER_BYTES 4096	/* what sm_counter_create() makes */
+
 /* Whether a counter key without data may be attached to see what it records. */
 static bool lone_counter(const struct sm_segment *seg)
 {
-	return sm_key_is_counter(seg->key) && seg->size == (size_t)sysconf(_SC_PAGESIZE);
+	return sm_key_is_counter(seg->key) && seg->size == COUNTER_BYTES;
 }
 
 /*
- * Whether an object has had a holder. libsm's leave their mark beside the counter; old programs do not, but what
- * they made records no path, and then an attach of the data was a holder's.
+ * Whether an object has had a holder. libsm's leave their mark beside the counter; old programs do not, but
+ * what they made records no path, and then an attach of the data was a holder's.
  */
 static bool was_used(const struct object *o, const struct sm_counter *counter)
 {
@@ -82,7 +85,10 @@ static void object_read(struct survey *s, struct object *o)
 	o->used = was_used(o, &counter);
 	if (counter.path[0])
 		o->path = need(strdup(counter.path));
-	/* The table is older than the counter: somebody may have joined between, so look at the two together. */
+	/*
+	 * The table is older than the counter: somebody may have joined between, so look at the two
+	 * together.
+	 */
 	if (o->value > 0 && (unsigned long)o->value > o->counter->nattch &&
 	    sm_counter_leaked(o->counter->id, &o->leaked) < 0)
 		o->leaked = 0;

@@ -35,7 +35,9 @@ enum { SURVEY_COUNTERS = 1, SURVEY_HOLDERS = 2, SURVEY_USAGE = 4 };
 int survey_take(struct survey *s, unsigned want);
 void survey_free(struct survey *s);
 
-/* One thing to show or to act on: a segment, or an object (then SEG is its data half, or its lone counter). */
+/*
+ * One thing to show or to act on: a segment, or an object (then SEG is its data half, or its lone counter).
+ */
 struct row {
 	const struct survey *survey;
 	const struct sm_segment *seg;
@@ -59,7 +61,7 @@ unsigned long row_nattch(const struct row *r);
 bool row_leaked(const struct row *r);
 /* No process has either half of the object attached. */
 bool row_unattached(const struct row *r);
-/* That, and it has had a holder, or has no data. */
+/* That, and it has had a holder, or has no data and records a path. */
 bool row_orphaned(const struct row *r);
 /* When it was last attached, detached or changed. */
 time_t row_touched(const struct row *r);

@@ -8,6 +8,8 @@
 
 #include "view.h"
 
+#define WIDTH_MAX 80	/* a longer cell, some stranger's path, pushes its own row only */
+
 struct cell {
 	char *text;
 	int width;
@@ -103,7 +105,7 @@ void table_add(struct table *t, const struct row *r)
 static void cell_print(const struct cell *c, int width, bool right, bool last, bool colour)
 {
 	static const char *const codes[] = { "", "\033[1m", "\033[31m", "\033[33m", "\033[2m" };
-	int space = width - c->width;
+	int space = width > c->width ? width - c->width : 0;
 
 	if (right)
 		printf("%*s", space, "");
@@ -122,12 +124,12 @@ void table_print(const struct table *t)
 	bool colour = colours();
 
 	for (i = 0; i < t->rows * columns_shown; i++)
-		if (t->cells[i].width > widths[i % columns_shown])
+		if (t->cells[i].width > widths[i % columns_shown] && t->cells[i].width <= WIDTH_MAX)
 			widths[i % columns_shown] = t->cells[i].width;
 	for (row = 0; row < t->rows; row++) {
 		for (i = 0; i < columns_shown; i++)
-			cell_print(&t->cells[row * columns_shown + i], widths[i], t->choice->columns[i]->right,
-				   i == columns_shown - 1, colour);
+			cell_print(&t->cells[row * columns_shown + i], widths[i],
+				   t->choice->columns[i]->right, i == columns_shown - 1, colour);
 		putchar('\n');
 	}
 }

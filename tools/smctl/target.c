@@ -120,7 +120,8 @@ int target_absent(const struct target *t)
 {
 	if (!t->path)
 		return fail("there is no segment %d", t->id);
-	return fail("there is no object %s (no segment has its key, 0x%08x)", target_name(t), (unsigned)t->key);
+	return fail("there is no object %s (no segment has its key, 0x%08x)", target_name(t),
+		    (unsigned)t->key);
 }
 
 int target_fail(const struct target *t, const char *doing, int error)

@@ -70,7 +70,8 @@ char *value_text(const struct row *r, const struct value *v, bool human)
 	case NUMBER:
 		return text_new("%lld", v->number);
 	case SIZE:
-		return human ? text_size((uint64_t)v->number) : text_new("%llu", (unsigned long long)v->number);
+		return human ? text_size((uint64_t)v->number) :
+			       text_new("%llu", (unsigned long long)v->number);
 	case TIME:
 		return human ? text_span(time(NULL) - v->number) : text_time(v->number);
 	case SPAN:

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * wait. A counter can be read only by attaching it, and whoever repairs leaked references needs a second in which
- * nobody attaches: a waiter that read it all the time would keep the very references it waits for from being taken
- * off. So it looks at what the kernel tells without attaching, ten times a second, and reads the counter when that
- * changed; less and less often when such reads find nothing new (another waiter's reads are changes too), and
- * every five seconds in any case.
+ * wait. A counter can be read only by attaching it, and whoever repairs leaked references needs a second in
+ * which nobody attaches: a waiter that read it all the time would keep the very references it waits for
+ * from being taken off. So it looks at what the kernel tells without attaching, ten times a second, and
+ * reads the counter when that changed; less and less often when such reads find nothing new (another
+ * waiter's reads are changes too), and every five seconds in any case.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -58,7 +58,9 @@ static int look(struct watch *w)
 	error = sm_counter_value(now.id, &value);
 	if (error < 0)
 		return error == -EIDRM ? 0 : error;
-	w->pause_ms = value != w->value ? LOOK_MS : w->pause_ms * 2 < READ_MS_MAX ? w->pause_ms * 2 : READ_MS_MAX;
+	w->pause_ms = value != w->value ? LOOK_MS : 2 * w->pause_ms;
+	if (w->pause_ms > READ_MS_MAX)
+		w->pause_ms = READ_MS_MAX;
 	w->since_ms = 0;
 	w->value = value;
 	/* After our own attach, which is no news; if it is gone now, the next look finds out. */
