@@ -195,6 +195,36 @@ def test_a_later_chmod_stops_new_opens_at_once(m):
     tell.close()
 
 
+@harness.allow_other
+def test_a_sticky_directory(m):
+    """KEYDIR like /tmp: fs.protected_regular must not refuse what shmat allows; links are followed as there."""
+    os.chmod(m.keys, 0o1777)
+    m.key()
+    foreign(m, 'app.key', 0o666)
+    for caller in ('root', 'other', 'group'):
+        def write():
+            fd = os.open(m.at('app.key:A'), os.O_WRONLY | os.O_CREAT, 0o666)
+            os.write(fd, b'SECRET')
+            os.close(fd)
+        equal(as_uid(*CALLERS[caller], lambda: errno_of(write)), 'OK', 'opening with O_CREAT by ' + caller)
+    equal(m.bytes_of(), b'SECRET bytes')
+    as_uid(*STRANGER, [], lambda: os.symlink('app.key', m.keys + '/link'))
+    for caller in ('owner', 'other', 'root'):
+        expected = as_uid(*CALLERS[caller], lambda: errno_of(os.stat, m.keys + '/link'))
+        equal(as_uid(*CALLERS[caller], lambda: errno_of(os.stat, m.at('link:A'))), expected, 'a stranger\'s link, by ' + caller)
+
+
+@harness.allow_other
+def test_a_directory_that_may_be_searched_but_not_read(m):
+    m.key('dark/app.key')
+    os.chmod(m.keys + '/dark', 0o711)
+    as_uid(*STRANGER, [], lambda: m.create('dark/app.key:A', b'x'))
+    equal(as_uid(*STRANGER, [], lambda: m.read('dark/app.key:A')), b'x')
+    fails('EACCES', as_uid, *STRANGER, [], lambda: os.listdir(m.at('dark')))
+    as_uid(*STRANGER, [], lambda: os.unlink(m.at('dark/app.key:A')))
+    equal(shm.listing(), [])
+
+
 def test_without_allow_other_nobody_else_gets_in(m):
     m.key()
     m.make(contents=b'x')
