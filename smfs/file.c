@@ -172,8 +172,7 @@ struct node *file_node(const struct file *f)
 
 int file_backing(const struct file *f)
 {
-	/* a descriptor that cannot be mapped is better off without: its segment can then be exchanged */
-	return f->way && (f->flags & O_ACCMODE) != O_WRONLY ? way_backing(f->way) : 0;
+	return f->way ? way_backing(f->way) : 0;
 }
 
 bool file_is_native(const struct file *f)
@@ -407,7 +406,7 @@ static bool mapped_by_others(int id)
 	return others;
 }
 
-static int exchange(struct node *n, off_t size, const struct caller *caller)
+static int exchange(struct node *n, off_t size, const struct caller *caller, bool native)
 {
 	struct sm_segment seg, now;
 	int err = node_stat(n, &seg);
@@ -424,37 +423,67 @@ static int exchange(struct node *n, off_t size, const struct caller *caller)
 			return denied;
 	}
 	if (now.id >= 0)
-		node_move(n, &now);
+		(native ? node_follow : node_move)(n, &now);
 	return err;
 }
 
-/* F's own way must be let go before its segment can be exchanged, and found again afterwards. */
-static int exchange_open(struct node *n, struct file *f, off_t size, const struct caller *caller)
+static struct way *swap_way(struct file *f, struct way *w)
+{
+	pthread_mutex_lock(&f->lock);
+	struct way *old = f->way;
+
+	f->way = w;
+	pthread_mutex_unlock(&f->lock);
+	return old;
+}
+
+/* Give F, which has let go of its way, one to what N's segment is now. */
+static int find_way_again(struct node *n, struct file *f, const struct caller *caller)
 {
 	struct sm_segment seg;
+	struct way *w;
 	void *at;
+	int err = attach_as(n, true, caller, &seg, &at);
 
-	if (file_backing(f) || way_opens(n) > 1)
-		return -EBUSY;	/* what is mapped, or could be, through a descriptor would stay the old segment */
-	pthread_mutex_lock(&f->lock);
-	struct way *w = f->way;
+	if (!err)
+		err = way_get(n, &seg, at, true, &w);
+	if (!err)
+		swap_way(f, w);
+	return err;
+}
 
-	f->way = NULL;
-	pthread_mutex_unlock(&f->lock);
+/*
+ * F's own way must be let go before its segment can be exchanged. W is kept until then, without its attachment: natively
+ * the kernel goes on mapping through F what F was opened with.
+ */
+static int exchange_open(struct node *n, struct file *f, off_t size, const struct caller *caller)
+{
+	struct sm_segment now;
+
+	if (way_opens(n) > 1)
+		return -EBUSY;
+
+	struct way *w = swap_way(f, NULL);
+
 	if (!w)
 		return -EBUSY;	/* another thread is at it */
+
+	bool native = way_backing(w);
+
+	if (native)
+		way_use(w);
 	way_put(n, w);
 
-	int err = exchange(n, size, caller);
-	int lost = attach_as(n, true, caller, &seg, &at);
+	int err = exchange(n, size, caller, native);
 
-	if (!lost)
-		lost = way_get(n, &seg, at, true, &w);
-	if (!lost) {
-		pthread_mutex_lock(&f->lock);
-		f->way = w;
-		pthread_mutex_unlock(&f->lock);
+	if (native) {
+		if (!err && sm_segment_stat(way_segment(w)->id, &now))
+			way_abandon(w);
+		way_unuse(w);
 	}
+
+	int lost = find_way_again(n, f, caller);
+
 	return err ? err : lost;
 }
 
@@ -488,7 +517,7 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 		err = node_stat(n, &seg);
 	if (err || (size_t)size == seg.size)
 		return err;
-	return f && f->way ? exchange_open(n, f, size, caller) : exchange(n, size, caller);
+	return f && f->way ? exchange_open(n, f, size, caller) : exchange(n, size, caller, false);
 }
 
 int file_truncate(struct node *n, struct file *f, off_t size, const struct caller *caller)

@@ -80,15 +80,15 @@ int guard_copy_sparse(void *to, const void *from, size_t n)
 	return guarded(COPY_SPARSE, to, from, n);
 }
 
-int guard_discard(void *at, size_t n)
+int guard_discard(void *at, size_t n, bool whole_end)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)at, end = start + n;
-	uintptr_t first = (start + page - 1) & ~(page - 1), last = end & ~(page - 1);
+	uintptr_t first = (start + page - 1) & ~(page - 1), last = (whole_end ? end + page - 1 : end) & ~(page - 1);
 
 	if (first >= last || madvise((void *)first, last - first, MADV_REMOVE))
 		return guard_zero(at, n);	/* within a page, or the pages cannot be given back (locked, hugetlb) */
 
 	int err = guard_zero(at, first - start);
 
-	return err ? err : guard_zero((void *)last, end - last);
+	return err || last >= end ? err : guard_zero((void *)last, end - last);
 }

@@ -2,6 +2,7 @@
 #ifndef SMFS_GUARD_H
 #define SMFS_GUARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -13,8 +14,11 @@ int guard_start(void);
 int guard_copy(void *to, const void *from, size_t n);
 int guard_zero(void *to, size_t n);
 
-/* Zeros too, but whole pages are given back (MADV_REMOVE) where the mapping is writable and shared. */
-int guard_discard(void *at, size_t n);
+/*
+ * Zeros too, but whole pages are given back (MADV_REMOVE) where the mapping is writable and shared. AT + N may be the end
+ * of what is used of the last page: if WHOLE_END, that page is given back too.
+ */
+int guard_discard(void *at, size_t n, bool whole_end);
 
 /* The same copy onto zeros: pages that are zero in FROM are left as they are, so they need no memory in TO. */
 int guard_copy_sparse(void *to, const void *from, size_t n);

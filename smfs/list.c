@@ -8,8 +8,8 @@
  *   reverse    any file of the directory whose key some data segment has, whoever made that. Only entries whose
  *              inode number ends like some key, and symbolic links, are worth a stat.
  *
- * Where two files share a key, the recorded one is meant, so a reverse match is dropped if the recorded path still
- * yields the key and is another file.
+ * Where two names share a key, the recorded one is meant, so a reverse match is dropped if the recorded path still
+ * yields the key.
  *
  * The disk is not walked: one directory is read, and recorded paths are resolved one by one.
  */
@@ -261,8 +261,8 @@ static int add_recorded(struct scan *scan, struct pair *p)
 
 /* ---- reverse ---- */
 
-/* Is another file the one that was meant by this key? */
-static bool meant_for_another(struct scan *scan, const struct pair *p, const struct stat *st)
+/* Is another name the one that was meant by this key? */
+static bool meant_for_another(struct scan *scan, const struct pair *p)
 {
 	const char *relative = p->recorded ? below(scan->keydir->dir.path, p->recorded) : NULL;
 	struct keypath kp;
@@ -270,8 +270,7 @@ static bool meant_for_another(struct scan *scan, const struct pair *p, const str
 	if (!relative)
 		return false;
 
-	bool another = walk(scan->keydir, &scan->keydir->dir, relative, &kp) == 0 && yields(&kp, p->key) &&
-		       (kp.st.st_dev != st->st_dev || kp.st.st_ino != st->st_ino);
+	bool another = walk(scan->keydir, &scan->keydir->dir, relative, &kp) == 0 && yields(&kp, p->key);
 
 	keypath_close(&kp);
 	return another;
@@ -305,7 +304,7 @@ static int add_reverse(struct scan *scan, const char *name, const struct stat *s
 	struct pair *p = first_with(scan, bits), *end = scan->pairs + scan->count;
 
 	for (; p && p < end && ((uint32_t)p->key & FILE_BITS) == bits; p++) {
-		if (!p->has_data || (p->name && strcmp(p->name, name) == 0) || meant_for_another(scan, p, st))
+		if (!p->has_data || p->name || meant_for_another(scan, p))
 			continue;
 
 		int err = add_object(scan, p, name);

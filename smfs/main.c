@@ -58,8 +58,11 @@ static int start_core(const struct options *o)
 	return 0;
 }
 
-/* The first request is INIT: it is answered here, so that what the kernel offers is known before anything is promised. */
-static int shake_hands(struct fuse_session *se)
+/*
+ * The first request is INIT: it is answered here, so that what the kernel offers is known before anything is promised.
+ * False: it was unmounted already.
+ */
+static bool shake_hands(struct fuse_session *se)
 {
 	struct fuse_buf buf = { 0 };
 	int n;
@@ -70,7 +73,7 @@ static int shake_hands(struct fuse_session *se)
 	if (n > 0)
 		fuse_session_process_buf(se, &buf);
 	free(buf.mem);
-	return n > 0 ? 0 : fail("the kernel did not begin to talk", n < 0 ? -n : ENODEV);
+	return n > 0;
 }
 
 /* Only a real registration tells whether native access can be had: it is offered even to those who may not use it. */
@@ -136,7 +139,9 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 {
 	int err, status;
 
-	if (shake_hands(se) || choose_way(se, o) || fuse_daemonize(o->foreground))
+	if (!shake_hands(se))
+		return 0;
+	if (choose_way(se, o) || fuse_daemonize(o->foreground))
 		return 1;
 	if (!o->foreground)
 		log_to_syslog();

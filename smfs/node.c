@@ -233,6 +233,14 @@ void node_move(struct node *n, const struct sm_segment *seg)
 	pthread_mutex_unlock(&lock);
 }
 
+void node_follow(struct node *n, const struct sm_segment *seg)
+{
+	pthread_mutex_lock(&lock);
+	unindex_node(n);
+	n->seg = *seg;
+	pthread_mutex_unlock(&lock);
+}
+
 void node_seen(struct node *n, struct sm_segment *seg)
 {
 	pthread_mutex_lock(&lock);

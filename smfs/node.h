@@ -74,6 +74,12 @@ void node_forget(uint64_t id, uint64_t count);
 /* From now on N is the node of SEG, which took the place of the segment N was the node of. */
 void node_move(struct node *n, const struct sm_segment *seg);
 
+/*
+ * The same, but N is kept only for who has it open: whoever looks SEG up gets another node. The kernel holds one backing
+ * file for an inode as long as that is open, and N's is the old segment.
+ */
+void node_follow(struct node *n, const struct sm_segment *seg);
+
 /* A copy of the segment as the node knows it. */
 void node_seen(struct node *n, struct sm_segment *seg);
 

@@ -156,7 +156,7 @@ ssize_t staged_bytes_read(struct staged *s, void *bytes, size_t n, off_t offset)
 
 static int zero_segment(void *at, size_t size, void *unused)
 {
-	return guard_discard(at, size);
+	return guard_discard(at, size, true);
 }
 
 static int empty_locked(struct staged *s)

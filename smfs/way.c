@@ -281,6 +281,13 @@ ssize_t way_write(struct way *w, const void *bytes, size_t n, off_t offset)
 	return err ? err : (ssize_t)fits;
 }
 
+static size_t round_up_to_page(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) / page * page;
+}
+
 int way_zero(struct way *w, off_t offset, off_t length)
 {
 	void *at;
@@ -288,16 +295,27 @@ int way_zero(struct way *w, off_t offset, off_t length)
 
 	if (!n)
 		return 0;
-	if (w->native && fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, (off_t)n) == 0)
+	/* a page is given back as a whole, so the last one up to its end, which lies beyond the size */
+	bool to_end = (size_t)offset + n == w->seg.size;
+	off_t punched = (off_t)(to_end ? round_up_to_page(w->seg.size) - (size_t)offset : n);
+
+	if (w->native && fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, punched) == 0)
 		return 0;
 
 	int err = take_hold(w, &at);
 
 	if (err)
 		return err;
-	err = guard_discard((char *)at + offset, n);
+	err = guard_discard((char *)at + offset, n, to_end);
 	let_go(w);
 	return err;
+}
+
+void way_abandon(struct way *w)
+{
+	if (w->native && ftruncate(w->fd, 0))
+		log_line(LOG_WARNING, "segment %d: its size was changed, and a descriptor may still map the old one: %s",
+			 w->seg.id, strerror(errno));
 }
 
 off_t way_seek(struct way *w, off_t offset, int whence)

@@ -60,6 +60,12 @@ ssize_t way_write(struct way *w, const void *bytes, size_t n, off_t offset);
 /* Zeros over the range, which is cut at the size; whole pages are given back. */
 int way_zero(struct way *w, off_t offset, off_t length);
 
+/*
+ * W's segment is removed and nobody is attached to it, but a descriptor that was opened with W's backing id may still be
+ * mapped. Such a mapping shall fail (SIGBUS) rather than show memory that is no longer the object's.
+ */
+void way_abandon(struct way *w);
+
 /* lseek(2) with SEEK_DATA or SEEK_HOLE; copying knows no holes. */
 off_t way_seek(struct way *w, off_t offset, int whence);
 
