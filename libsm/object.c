@@ -134,6 +134,9 @@ static int fail(sm_object *obj, int err)
 					 NAME(obj), obj->found, obj->size);
 		return error_set(obj, err, NAME_FMT " cannot have %zu bytes: beyond SHMMAX, or its counter segment "
 				 "is smaller than an int", NAME(obj), obj->size);
+	case ENOMEM:
+		return error_set(obj, err, "there is not enough for the %zu bytes of " NAME_FMT,
+				 obj->found ? obj->found : obj->size, NAME(obj));
 	case ENOSPC:
 		return error_set(obj, err, NAME_FMT " would exceed the system's number of segments (SHMMNI) or "
 				 "its shared memory (SHMALL)", NAME(obj));
@@ -145,7 +148,8 @@ static int fail(sm_object *obj, int err)
 	case ERANGE:
 		return error_set(obj, err, "the counter of " NAME_FMT " is 0", NAME(obj));
 	case EIO:
-		return error_set(obj, err, "the memory of the counter of " NAME_FMT " cannot be had", NAME(obj));
+		return error_set(obj, err, "the memory of " NAME_FMT " cannot be had: truncated behind its users' backs, "
+				 "or no huge page is free", NAME(obj));
 	default:
 		return error_set(obj, err, NAME_FMT, NAME(obj));
 	}

@@ -57,8 +57,8 @@ void pair_help(struct page *page, struct word w, key_t counter_key, int data_id,
 		word_swap(&page->word, &w, word_next(w, 0));
 }
 
-/* Take back a counter that this call made, unless somebody has found a use for it. */
-static void take_back(key_t data_key, int counter_id, struct page *page)
+/* Take back a counter that this call made. -EAGAIN: somebody has found a use for it, and made the data. */
+static int take_back(key_t data_key, int counter_id, struct page *page)
 {
 	struct sm_segment seg;
 	struct word w;
@@ -67,18 +67,20 @@ static void take_back(key_t data_key, int counter_id, struct page *page)
 		/* A mode that keeps out its own maker. Nobody else could count either. */
 		if (sm_segment_stat(counter_id, &seg) == 0 && seg.nattch == 0)
 			sm_segment_remove(counter_id);
-		return;
+		return 0;
 	}
 	w = word_load(&page->word);
 	if (w.counter != 0 || word_dead(w) || hold_others(counter_id, NULL, &seg) > 0)
-		return;
+		return 0;
 	if (!word_swap(&page->word, &w, word_next_dead(w)))
-		return;
+		return 0;
 	/* Another creator makes its data first and then looks for DEAD; we the reverse: one of us sees. */
-	if (sm_segment_find(data_key) >= 0)
-		word_swap(&page->word, &w, word_next(w, 0));
-	else
+	if (sm_segment_find(data_key) < 0) {
 		sm_segment_remove(counter_id);
+		return 0;
+	}
+	word_swap(&page->word, &w, word_next(w, 0));
+	return -EAGAIN;
 }
 
 struct making {
@@ -134,8 +136,8 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	}
 	data_id = find_or_make_data(m, found);
 	if (data_id < 0) {
-		if (data_id != -EAGAIN && m->made == counter_id)
-			take_back(m->data_key, counter_id, page);
+		if (data_id != -EAGAIN && m->made == counter_id && take_back(m->data_key, counter_id, page) < 0)
+			return -EAGAIN;
 		return data_id;
 	}
 	/* What a last leaver removed meanwhile is seen here, or it saw us attached and let it be. */

@@ -117,6 +117,14 @@ uint64_t segment_attach_mark(int id, bool *busy)
 	return mark;
 }
 
+/* shmat says EINVAL also of a segment that is there and was truncated to nothing behind its users' backs. */
+static int no_memory_or_gone(int id)
+{
+	struct sm_segment seg;
+
+	return sm_segment_stat(id, &seg) == 0 ? -EIO : -EIDRM;
+}
+
 int sm_segment_attach(int id, bool readonly, void **addr)
 {
 	_Atomic uint64_t *mark = &marks[(unsigned)id % MARKS];
@@ -128,7 +136,7 @@ int sm_segment_attach(int id, bool readonly, void **addr)
 	err = errno;
 	atomic_fetch_add(mark, MARK_DONE - 1);
 	if (at == (void *)-1)
-		return gone_or(err);
+		return err == EINVAL ? no_memory_or_gone(id) : -err;
 	*addr = at;
 	return 0;
 }

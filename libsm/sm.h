@@ -89,7 +89,8 @@ int sm_create(sm_object *obj);
  * attached, so the kernel's nattch of it never falls below the number of live references. Accessing
  * twice is EBUSY. Errors: SM_EBADK; those of stat(2); ENOENT; EACCES; EINVAL (smaller than the size);
  * EOVERFLOW (the counter is INT_MAX); EAGAIN (the object was removed and made again all the time, or its
- * last holder died while removing it and this process may not finish that); ENOMEM; EMFILE.
+ * last holder died while removing it and this process may not finish that); EIO (its memory cannot be had);
+ * ENOMEM; EMFILE.
  */
 int sm_access(sm_object *obj);
 
@@ -99,7 +100,7 @@ void *sm_data(sm_object *obj);
 /* The size of the data segment in bytes: the kernel's if the object was found or made, else as asked. */
 size_t sm_size(const sm_object *obj);
 
-/* The counter now, or -1 and the error (ENOENT, EACCES ...). The object need not be accessed. */
+/* The counter now (garbage below 0 is 0), or -1 and the error (ENOENT, EACCES ...). It need not be accessed. */
 int sm_refcount(sm_object *obj);
 
 /*
@@ -187,7 +188,7 @@ int sm_segment_create(key_t key, size_t size, mode_t mode);
 
 /*
  * Attach segment ID; the kernel judges by the calling thread's credentials. *ADDR is the caller's until
- * sm_segment_detach(). Errors: EACCES, EIDRM (gone), ENOMEM, EMFILE.
+ * sm_segment_detach(). Errors: EACCES, EIDRM (gone), EIO (truncated behind its users' backs), ENOMEM, EMFILE.
  */
 int sm_segment_attach(int id, bool readonly, void **addr);
 int sm_segment_detach(const void *addr);
@@ -243,10 +244,13 @@ struct sm_counter {
 /*
  * All functions here attach the counter segment ID for some microseconds, with the calling thread's
  * credentials, and take any content for possible. Errors of each: EACCES, EIDRM (gone), EINVAL (smaller
- * than an int), ENOMEM.
+ * than an int), EIO (its page cannot be had), ENOMEM, EMFILE.
  */
 
-/* Make a counter segment of value 0 that records PATH (absolute; one that is too long is left out). */
+/*
+ * Make a counter segment of value 0 that records PATH. Left out is a path that is NULL, not absolute or too long, and
+ * any where MODE keeps the maker itself from writing. Returns the shmid. Errors: those of sm_segment_create().
+ */
 int sm_counter_create(key_t counter_key, mode_t mode, const char *path);
 
 int sm_counter_load(int id, struct sm_counter *out);

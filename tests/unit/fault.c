@@ -106,3 +106,17 @@ int __wrap_open64(const char *path, int flags, ...)
 	/* The library only opens to read. With 64-bit offsets open(2) is called by this name. */
 	return fails(FAULT_OPEN) ? -1 : __real_open64(path, flags);
 }
+
+int __wrap_asprintf(char **out, const char *format, ...);
+int __wrap_asprintf(char **out, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	if (fails(FAULT_ASPRINTF))
+		return -1;
+	va_start(args, format);
+	n = __real_vasprintf(out, format, args);
+	va_end(args);
+	return n;
+}

@@ -290,6 +290,8 @@ static void test_failing_calls(void **state)
 	fault_fail(FAULT_SHMAT, 1, EMFILE);
 	assert_int_equal(sm_segment_attach(id, true, &at), -EMFILE);
 	fault_fail(FAULT_SHMAT, 1, EINVAL);
+	assert_int_equal(sm_segment_attach(id, true, &at), -EIO);
+	fault_fail(FAULT_SHMAT, 1, EIDRM);
 	assert_int_equal(sm_segment_attach(id, true, &at), -EIDRM);
 	fault_fail(FAULT_SHMCTL, 1, ENOSYS);
 	assert_int_equal(sm_segment_list(&list), -ENOSYS);
