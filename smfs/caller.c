@@ -198,6 +198,9 @@ int caller_enter(const struct caller *c)
 {
 	if (entered.in)
 		return -EDEADLK;
+	/* To the kernel that would mean: stay as you are. */
+	if (c->uid == (uid_t)-1 || c->gid == (gid_t)-1)
+		return -EACCES;
 	if (!own.takes_on && (c->uid != own.uid || c->gid != own.gid))
 		return -EACCES;
 	entered.in = true;
