@@ -6,6 +6,7 @@
 #include "attr.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BLOCK 512u
@@ -90,6 +91,23 @@ void attr_directory(const struct stat *real, const char *path, struct stat *out)
 	out->st_atim = real->st_atim;
 	out->st_mtim = real->st_mtim;
 	out->st_ctim = real->st_ctim;
+}
+
+void attr_own_directory(const char *path, struct stat *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->st_ino = attr_ino_directory(path);
+	out->st_mode = S_IFDIR | 0555;
+	out->st_nlink = 2;
+	out->st_uid = getuid();
+	out->st_gid = getgid();
+	clock_gettime(CLOCK_REALTIME, &out->st_mtim);
+	out->st_atim = out->st_ctim = out->st_mtim;
+}
+
+void attr_link(const struct sm_segment *seg, size_t target_length, struct stat *out)
+{
+	attr_beside(seg, attr_ino_link(seg->key), S_IFLNK | 0777, target_length, out);
 }
 
 void attr_statfs(const struct sm_limits *limits, uint64_t memory, struct statvfs *out)

@@ -9,7 +9,7 @@
 
 /*
  * Segment state to struct stat, and the inode numbers: shmids for segments, disjoint ranges above 2^32 for
- * the rest. Pure.
+ * the rest. Pure, but for the clock.
  */
 
 uint64_t attr_ino_refcount(int counter_id);
@@ -26,6 +26,12 @@ void attr_beside(const struct sm_segment *seg, uint64_t ino, mode_t mode, uint64
 
 /* A directory of the mount that mirrors the real one with stat REAL. */
 void attr_directory(const struct stat *real, const char *path, struct stat *out);
+
+/* .id or .key, PATH: they are the mount's own and change all the time. */
+void attr_own_directory(const char *path, struct stat *out);
+
+/* A link of .key to SEG's file. */
+void attr_link(const struct sm_segment *seg, size_t target_length, struct stat *out);
 
 /*
  * statvfs: blocks are pages of shared memory against SHMALL, or RAM plus swap (bytes) where that is less; files are

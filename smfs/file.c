@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <unistd.h>
 
 #include "refcount.h"
@@ -413,6 +414,8 @@ static int exchange(struct node *n, off_t size, const struct caller *caller, boo
 
 	if (err)
 		return err;
+	if (seg.key == IPC_PRIVATE)
+		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
 	if (way_opens(n) || mapped_by_others(seg.id))
 		return -EBUSY;
 	{

@@ -15,7 +15,7 @@
 
 struct list_entry {
 	char *name;
-	enum name_kind kind;	/* NAME_DIR, NAME_OBJECT or NAME_REFCOUNT */
+	enum name_kind kind;	/* not NAME_INFO */
 	struct sm_segment seg;	/* the data segment, or the counter; nothing for a directory */
 };
 

@@ -88,6 +88,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.rename = ops_rename,
 	.create = ops_create,
 	.unlink = ops_unlink,
+	.readlink = ops_readlink,
 	.opendir = ops_opendir,
 	.readdir = ops_readdir,
 	.readdirplus = ops_readdirplus,

@@ -32,6 +32,14 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 
+/* ops_id.c: .id and .key */
+bool ops_id_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);	/* false: none of theirs, no reply */
+bool ops_id_create(fuse_req_t req, fuse_ino_t parent, const char *name);
+bool ops_id_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_id_getattr(fuse_req_t req, const struct node *dir);
+void ops_id_access(fuse_req_t req, const struct node *dir, int mask);
+void ops_readlink(fuse_req_t req, fuse_ino_t ino);
+
 /* ops_dir.c: directories */
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
@@ -69,6 +77,14 @@ int ops_stat(struct node *n, const struct caller *caller, struct stat *out);
 
 /* Fill an entry for N and count the kernel's reference to it. Errors: ESTALE, and N is as it was. */
 int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out);
+
+/* What DIR, .id or .key, lists. Errors: ENOMEM. */
+struct listing;
+int ops_id_list(const struct node *dir, struct listing *out);
+int ops_id_list_root(struct listing *out);	/* adds the two to the root's */
+
+/* What stat shows of a link of .key. Errors: ESTALE. */
+int ops_id_stat_link(const struct node *n, struct stat *out);
 
 /* Set up FI for the open file F. */
 void ops_fill_open(struct file *f, struct fuse_file_info *fi);

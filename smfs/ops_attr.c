@@ -72,6 +72,8 @@ int ops_stat(struct node *n, const struct caller *caller, struct stat *out)
 		return stat_segment(n, out);
 	case NODE_REFCOUNT:
 		return stat_refcount(n, caller, out);
+	case NODE_LINK:
+		return ops_id_stat_link(n, out);
 	default:
 		return -ESTALE;
 	}
@@ -91,6 +93,7 @@ int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_par
 
 static void reply_attr(fuse_req_t req, struct node *n, const struct caller *caller)
 {
+	struct sm_segment seg;
 	struct stat st;
 	int err = ops_stat(n, caller, &st);
 
@@ -98,14 +101,14 @@ static void reply_attr(fuse_req_t req, struct node *n, const struct caller *call
 		fuse_reply_err(req, -err);
 		return;
 	}
-	if (n->kind == NODE_SEGMENT && st.st_ino <= UINT32_MAX && st.st_nlink)
+	if (n->kind == NODE_SEGMENT && st.st_ino <= UINT32_MAX && node_stat(n, &seg) == 0)
 		st.st_blocks = (blkcnt_t)(usage_of((int)st.st_ino) / 512);
 	fuse_reply_attr(req, &st, 0);
 }
 
 static bool is_directory(const struct node *n)
 {
-	return n->kind == NODE_DIR;
+	return n->kind == NODE_DIR || n->kind == NODE_ID_DIR || n->kind == NODE_KEY_DIR;
 }
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -185,7 +188,7 @@ static int set_attr(struct node *n, const struct stat *attr, int to_set, struct 
 {
 	int err = 0;
 
-	if (is_directory(n))
+	if (n->kind != NODE_SEGMENT && n->kind != NODE_REFCOUNT)
 		return -EPERM;
 	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		err = set_owner_and_mode(n, attr, to_set, caller);

@@ -85,6 +85,12 @@ static void getattr_finish(struct ops_job *base)
 
 void ops_dir_getattr(fuse_req_t req, struct node *n)
 {
+	if (n->kind != NODE_DIR) {
+		ops_id_getattr(req, n);
+		node_put(n);
+		return;
+	}
+
 	struct dir_job *job = dir_job(req, n, getattr_work, getattr_finish);
 
 	if (job)
@@ -111,6 +117,12 @@ static void reply_err(struct ops_job *base)
 
 void ops_dir_access(fuse_req_t req, struct node *n, int mask)
 {
+	if (n->kind != NODE_DIR) {
+		ops_id_access(req, n, mask);
+		node_put(n);
+		return;
+	}
+
 	struct dir_job *job = dir_job(req, n, access_work, reply_err);
 
 	if (!job)
@@ -140,24 +152,41 @@ static void dir_handle_free(struct dir_handle *h)
 	free(h);
 }
 
-static void open_finish(struct ops_job *base)
+static void reply_open(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct dir_job *job = (struct dir_job *)base;
-	struct dir_handle *h = base->err ? NULL : calloc(1, sizeof(*h));
+	struct dir_handle *h = calloc(1, sizeof(*h));
 
 	if (!h) {
-		fuse_reply_err(base->req, base->err ? -base->err : ENOMEM);
+		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	pthread_mutex_init(&h->lock, NULL);
-	job->fi.fh = (uintptr_t)h;
-	if (fuse_reply_open(base->req, &job->fi))
+	fi->fh = (uintptr_t)h;
+	if (fuse_reply_open(req, fi))
 		dir_handle_free(h);
+}
+
+static void open_finish(struct ops_job *base)
+{
+	struct dir_job *job = (struct dir_job *)base;
+
+	if (base->err)
+		fuse_reply_err(base->req, -base->err);
+	else
+		reply_open(base->req, &job->fi);
 }
 
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct dir_job *job = dir_job(req, node_get(ino), open_work, open_finish);
+	struct node *n = node_get(ino);
+
+	if (n && n->kind != NODE_DIR) {
+		reply_open(req, fi);
+		node_put(n);
+		return;
+	}
+
+	struct dir_job *job = dir_job(req, n, open_work, open_finish);
 
 	if (!job)
 		return;
@@ -193,6 +222,8 @@ static ino_t entry_ino(const struct reply *r, const struct list_entry *e)
 		return e->seg.id ? (ino_t)e->seg.id : ino;
 	case NAME_REFCOUNT:
 		return attr_ino_refcount(e->seg.id);
+	case NAME_LINK:
+		return attr_ino_link(e->seg.key);
 	default:
 		if (asprintf(&path, "%s%s%s", r->dir->path, *r->dir->path ? "/" : "", e->name) >= 0) {
 			ino = attr_ino_directory(path);
@@ -204,13 +235,14 @@ static ino_t entry_ino(const struct reply *r, const struct list_entry *e)
 
 static mode_t entry_type(const struct list_entry *e)
 {
-	return e->kind == NAME_DIR ? S_IFDIR : S_IFREG;
+	return e->kind == NAME_DIR ? S_IFDIR : e->kind == NAME_LINK ? S_IFLNK : S_IFREG;
 }
 
-/* Is the entry's segment still there? *NOW is how. */
+/* Is the entry's segment still there, under that name? *NOW is how. */
 static bool still_there(const struct list_entry *e, struct sm_segment *now)
 {
-	return sm_segment_stat(e->seg.id, now) == 0 && node_same_segment(&e->seg, now) && !now->removed;
+	return sm_segment_stat(e->seg.id, now) == 0 && node_same_segment(&e->seg, now) &&
+	       now->removed == e->seg.removed;
 }
 
 static struct node *entry_node(const struct list_entry *e)
@@ -219,6 +251,8 @@ static struct node *entry_node(const struct list_entry *e)
 
 	if (e->kind == NAME_DIR || !still_there(e, &now))
 		return NULL;
+	if (e->kind == NAME_LINK)
+		return node_by_key(e->seg.key);
 	return node_by_segment(e->kind == NAME_OBJECT ? NODE_SEGMENT : NODE_REFCOUNT, &now);
 }
 
@@ -230,7 +264,8 @@ static size_t add_plus(struct reply *r, const struct list_entry *e, off_t next)
 	bool known = n && ops_entry(n, r->caller, &p) == 0;
 
 	if (known) {
-		p.attr_timeout = p.entry_timeout = PLUS_TIMEOUT;
+		p.entry_timeout = PLUS_TIMEOUT;
+		p.attr_timeout = p.attr.st_ino ? PLUS_TIMEOUT : 0;	/* the number below is not what stat shows */
 		if (e->kind == NAME_OBJECT)
 			p.attr.st_blocks = (blkcnt_t)(usage_of(e->seg.id) / 512);
 	} else {
@@ -311,23 +346,32 @@ static void list_work(struct ops_job *base)
 	struct dir_job *job = (struct dir_job *)base;
 
 	base->err = list_directory(&ops.keydir, base->node->path, &base->caller, &job->listing);
+	if (!base->err && base->node->id == NODE_ROOT_ID)
+		base->err = ops_id_list_root(&job->listing);
+}
+
+/* What H listed so far is in LISTING afterwards. */
+static void take_listing(struct dir_handle *h, struct listing *listing)
+{
+	struct listing old;
+
+	pthread_mutex_lock(&h->lock);
+	old = h->listing;
+	h->listing = *listing;
+	*listing = old;
+	pthread_mutex_unlock(&h->lock);
 }
 
 static void list_finish(struct ops_job *base)
 {
 	struct dir_job *job = (struct dir_job *)base;
 	struct dir_handle *h = (struct dir_handle *)(uintptr_t)job->fi.fh;
-	struct listing old;
 
 	if (base->err) {
 		fuse_reply_err(base->req, -base->err);
 		return;
 	}
-	pthread_mutex_lock(&h->lock);
-	old = h->listing;
-	h->listing = job->listing;
-	job->listing = old;	/* freed with the job */
-	pthread_mutex_unlock(&h->lock);
+	take_listing(h, &job->listing);
 	reply_entries(base->req, &base->caller, base->node, h, job->size, 0, job->plus);
 }
 
@@ -346,16 +390,27 @@ static void read_from_start(fuse_req_t req, struct node *n, size_t size, struct 
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
 	struct node *n = node_get(ino);
-	struct caller caller;
+	struct dir_handle *h = (struct dir_handle *)(uintptr_t)fi->fh;
+	struct listing listing = { 0 };
+	struct caller caller = { 0 };
+	int err = 0;
 
-	if (off == 0 || !n) {
+	if (!n || (off == 0 && n->kind == NODE_DIR)) {
 		read_from_start(req, n, size, fi, plus);
 		return;
 	}
-	if (ops_caller(req, &caller) == 0)
-		reply_entries(req, &caller, n, (struct dir_handle *)(uintptr_t)fi->fh, size, off, plus);
+	if (off == 0) {		/* the kernel's table needs no waiting for */
+		err = ops_id_list(n, &listing);
+		if (!err)
+			take_listing(h, &listing);
+		list_free(&listing);
+	}
+	if (!err)
+		err = ops_caller(req, &caller);
+	if (err)
+		fuse_reply_err(req, -err);
 	else
-		fuse_reply_err(req, ENOMEM);
+		reply_entries(req, &caller, n, h, size, off, plus);
 	caller_free(&caller);
 	node_put(n);
 }

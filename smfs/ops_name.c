@@ -208,6 +208,9 @@ static void lookup_finish(struct ops_job *base)
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	if (ops_id_lookup(req, parent, name))
+		return;
+
 	struct name_job *job = name_job(req, parent, name, lookup_finish);
 
 	if (job)
@@ -296,6 +299,9 @@ static void create_finish(struct ops_job *base)
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
+	if (ops_id_create(req, parent, name))
+		return;
+
 	struct name_job *job = name_job(req, parent, name, create_finish);
 
 	if (!job)
@@ -356,6 +362,9 @@ static void unlink_finish(struct ops_job *base)
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	if (ops_id_unlink(req, parent, name))
+		return;
+
 	struct name_job *job = name_job(req, parent, name, unlink_finish);
 
 	if (job)
