@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#include "unit.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int make(void)
+{
+	int id = sm_segment_create(IPC_PRIVATE, 10000, 0666);
+
+	assert_true(id >= 0);
+	return id;
+}
+
+struct attach {
+	int id;
+	int flags, times;
+	const char *comm;
+	unsigned uid;
+	bool elsewhere;		/* in another IPC namespace, where this id is another segment */
+};
+
+static pid_t start(struct attach a)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, a.comm);
+		if (a.elsewhere && (unshare(CLONE_NEWIPC) < 0 || (a.id = make()) < 0))
+			_exit(1);
+		if (a.uid)
+			unit_become(a.uid, a.uid);
+		for (int i = 0; i < a.times; i++) {
+			if (shmat(a.id, NULL, a.flags) == (void *)-1)
+				_exit(1);
+		}
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void test_nobody(void **state)
+{
+	struct sm_holder *list;
+	unsigned hidden = 99;
+	int id = make();
+
+	assert_int_equal(sm_holder_list(id, &list, &hidden), 0);
+	assert_non_null(list);
+	free(list);
+	assert_int_equal(sm_holder_list(-1, &list, NULL), 0);
+	free(list);
+	sm_segment_remove(id);
+}
+
+static void test_everything_about_a_holder(void **state)
+{
+	struct sm_holder *list;
+	int id = make(), other = make();
+	pid_t reader = start((struct attach){ .id = id, .flags = SHM_RDONLY, .times = 1, .comm = "a (b) c", .uid = 4242 });
+	pid_t writer = start((struct attach){ .id = id, .times = 3, .comm = "exactly15chars_and_more" });
+	pid_t both = start((struct attach){ .id = other, .times = 1, .comm = "other" });
+	int first = reader < writer ? 0 : 1;
+
+	assert_int_equal(sm_holder_list(id, &list, NULL), 2);
+	assert_int_equal(list[first].pid, reader);
+	assert_int_equal(list[first].id, id);
+	assert_int_equal(list[first].uid, 4242);
+	assert_int_equal(list[first].attached, 1);
+	assert_false(list[first].writable);
+	assert_string_equal(list[first].comm, "a (b) c");
+	assert_int_equal(list[!first].pid, writer);
+	assert_int_equal(list[!first].uid, 0);
+	assert_int_equal(list[!first].attached, 3);
+	assert_true(list[!first].writable);
+	assert_string_equal(list[!first].comm, "exactly15chars_");
+	free(list);
+	assert_int_equal(sm_holder_list(-1, &list, NULL), 3);
+	assert_int_equal(list[2].id, other);
+	assert_int_equal(list[2].pid, both);
+	free(list);
+	end(reader);
+	end(writer);
+	end(both);
+	assert_int_equal(sm_holder_list(-1, &list, NULL), 0);
+	free(list);
+	sm_segment_remove(id);
+	sm_segment_remove(other);
+}
+
+static void test_a_removed_segment_still_has_holders(void **state)
+{
+	struct sm_holder *list;
+	int id = make();
+	pid_t pid = start((struct attach){ .id = id, .times = 1, .comm = "x" });
+
+	sm_segment_remove(id);
+	assert_int_equal(sm_holder_list(id, &list, NULL), 1);
+	free(list);
+	end(pid);
+}
+
+static void test_another_namespace_is_not_ours(void **state)
+{
+	struct sm_holder *list;
+	pid_t pid = start((struct attach){ .times = 1, .comm = "x", .elsewhere = true });
+
+	assert_int_equal(sm_holder_list(-1, &list, NULL), 0);
+	free(list);
+	end(pid);
+}
+
+static int list_as_a_stranger(void *arg)
+{
+	struct sm_holder *list;
+	unsigned hidden = 0;
+	int id = *(int *)arg;
+
+	unit_become(4242, 4242);
+	if (sm_holder_list(id, &list, &hidden) != 1)
+		return 1;
+	return list[0].uid == 4242 && hidden > 0 ? 0 : 2;
+}
+
+static void test_who_cannot_be_seen_is_counted(void **state)
+{
+	int id = make();
+	pid_t roots = start((struct attach){ .id = id, .times = 1, .comm = "x" });
+	pid_t theirs = start((struct attach){ .id = id, .times = 1, .comm = "x", .uid = 4242 });
+
+	assert_int_equal(unit_in_child(list_as_a_stranger, &id), 0);
+	end(roots);
+	end(theirs);
+	sm_segment_remove(id);
+}
+
+/* More mappings than one block of the file holds, and than the list starts with. */
+static void test_many_mappings(void **state)
+{
+	struct sm_holder *list;
+	int ids[300];
+	void *at[300];
+
+	for (int i = 0; i < 300; i++) {
+		ids[i] = make();
+		assert_int_equal(sm_segment_attach(ids[i], false, &at[i]), 0);
+	}
+	assert_int_equal(sm_holder_list(-1, &list, NULL), 300);
+	for (int i = 0; i < 300; i++) {
+		assert_int_equal(list[i].pid, getpid());
+		assert_true(i == 0 || list[i].id > list[i - 1].id);
+	}
+	free(list);
+	for (int i = 0; i < 300; i++) {
+		assert_int_equal(sm_segment_own(ids[i]), 1);
+		sm_segment_detach(at[i]);
+		sm_segment_remove(ids[i]);
+	}
+}
+
+static void test_failing_calls(void **state)
+{
+	struct sm_holder *list;
+	int id = make();
+	void *at;
+
+	assert_int_equal(sm_segment_attach(id, false, &at), 0);
+	fault_fail(FAULT_MALLOC, 1, ENOMEM);
+	assert_int_equal(sm_holder_list(id, &list, NULL), -ENOMEM);
+	fault_fail(FAULT_REALLOCARRAY, 1, ENOMEM);
+	assert_int_equal(sm_holder_list(id, &list, NULL), -ENOMEM);
+	sm_segment_detach(at);
+	fault_fail(FAULT_CALLOC, 1, ENOMEM);
+	assert_int_equal(sm_holder_list(id, &list, NULL), -ENOMEM);
+	sm_segment_remove(id);
+}
+
+static const struct CMUnitTest tests[] = {
+	UNIT(test_nobody),
+	UNIT(test_everything_about_a_holder),
+	UNIT(test_a_removed_segment_still_has_holders),
+	UNIT(test_another_namespace_is_not_ours),
+	UNIT(test_who_cannot_be_seen_is_counted),
+	UNIT(test_many_mappings),
+	UNIT(test_failing_calls),
+};
+
+UNIT_MAIN(tests)
