@@ -22,16 +22,17 @@ compile() {
 	"$@" -I"$root" -I"$root/libsm" -Wall -Wextra -Wpedantic -Weffc++ -Wshadow -Wconversion -Wold-style-cast -Werror
 }
 
-tried=0
+found=
 for compiler in g++ clang++; do
 	command -v $compiler >/dev/null || continue
+	found=${found:-$compiler}
 	for standard in c++11 c++14 c++17 c++20; do
 		compile $compiler -std=$standard -fsyntax-only "$work/one.cpp"
 		echo "ok $compiler $standard"
 	done
-	compile $compiler -std=c++17 -c "$work/one.cpp" -o "$work/one.o"
-	compile $compiler -std=c++17 -c "$work/two.cpp" -o "$work/two.o"
-	ld -r "$work/one.o" "$work/two.o" -o "$work/both.o"
-	tried=$((tried + 1))
 done
-[ $tried -gt 0 ] || { echo "no C++ compiler found"; exit 77; }
+[ -n "$found" ] || { echo "no C++ compiler found"; exit 77; }
+
+compile $found -std=c++17 -c "$work/one.cpp" -o "$work/one.o"
+compile $found -std=c++17 -c "$work/two.cpp" -o "$work/two.o"
+ld -r "$work/one.o" "$work/two.o" -o "$work/both.o"
