@@ -27,6 +27,7 @@ struct file {
 	struct way *way;		/* a segment */
 	char *text;			/* a control file, as of the last read from offset 0 */
 	size_t length;
+	bool was_read;
 };
 
 static bool writable(int flags)
@@ -152,6 +153,38 @@ int file_of_staged(struct node *n, struct staged *s, int flags, struct file **ou
 	if (!err)
 		(*out)->staged = s;
 	return err;
+}
+
+int file_of_text(struct node *n, int flags, char *text, size_t length, struct file **out)
+{
+	int err = (flags & O_ACCMODE) == O_RDONLY ? file_new(n, flags, out) : -EACCES;
+
+	if (err)
+		free(text);
+	else
+		file_set_text(*out, text, length);
+	return err;
+}
+
+bool file_text_is_old(struct file *f)
+{
+	pthread_mutex_lock(&f->lock);
+	bool old = f->was_read;
+
+	f->was_read = true;
+	pthread_mutex_unlock(&f->lock);
+	return old && (f->node->kind == NODE_INFO || f->node->kind == NODE_ID_INFO);
+}
+
+void file_set_text(struct file *f, char *text, size_t length)
+{
+	pthread_mutex_lock(&f->lock);
+	char *old = f->text;
+
+	f->text = text;
+	f->length = length;
+	pthread_mutex_unlock(&f->lock);
+	free(old);
 }
 
 void file_close(struct file *f)
@@ -543,5 +576,7 @@ int file_access(struct node *n, int mask, const struct caller *caller)
 		return caller->uid == st.st_uid ? 0 : -EACCES;
 	if (mask & X_OK)
 		return -EACCES;	/* nothing in a segment is a program */
+	if (n->kind != NODE_SEGMENT && n->kind != NODE_REFCOUNT)
+		return mask & W_OK ? -EACCES : 0;
 	return mask & (R_OK | W_OK) ? check_attach(n, mask & W_OK, caller) : 0;
 }

@@ -22,6 +22,13 @@ int file_open(struct node *n, int flags, const struct caller *caller, struct fil
 struct staged;
 int file_of_staged(struct node *n, struct staged *s, int flags, struct file **out);
 
+/* An open `.info` file; TEXT is malloc'd and the file's. Errors: EACCES (it is not for writing), ENOMEM; TEXT is freed. */
+int file_of_text(struct node *n, int flags, char *text, size_t length, struct file **out);
+
+/* Has this `.info` file been read from its start already, so that reading it once more means to look again? */
+bool file_text_is_old(struct file *f);
+void file_set_text(struct file *f, char *text, size_t length);
+
 void file_close(struct file *f);
 
 struct node *file_node(const struct file *f);

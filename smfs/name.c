@@ -36,6 +36,15 @@ void name_parse(const char *s, struct name *out)
 		*out = (struct name){ .kind = kind, .key_length = (size_t)(colon - s), .proj_id = colon[1] };
 }
 
+void name_key_path(const struct name *n, char *path)
+{
+	size_t end = strlen(path) - strlen(strrchr(path, ':')), start = end - n->key_length;
+
+	path[end] = '\0';
+	if (n->key_length == 1 && path[start] == '.')
+		path[start ? start - 1 : 0] = '\0';
+}
+
 /* One text for one number: no sign, no space, no leading zero. */
 enum name_kind name_parse_id(const char *s, int *id)
 {

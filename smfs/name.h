@@ -31,6 +31,9 @@ struct name {
  */
 void name_parse(const char *s, struct name *out);
 
+/* Make PATH, which ends in the name that N was parsed from, that of its key file: "dir/.:A" is about "dir". Pure. */
+void name_key_path(const struct name *n, char *path);
+
 /*
  * A name in .id, which is a shmid as it is listed, alone or with ".info": NAME_OBJECT or NAME_INFO, and *ID. NAME_DIR: it
  * is neither. Pure.

@@ -40,6 +40,10 @@ void ops_id_getattr(fuse_req_t req, const struct node *dir);
 void ops_id_access(fuse_req_t req, const struct node *dir, int mask);
 void ops_readlink(fuse_req_t req, fuse_ino_t ino);
 
+/* ops_info.c: the text of .info files, gathered on the pool */
+void ops_info_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi);	/* unpins N */
+void ops_info_read(fuse_req_t req, size_t size, struct fuse_file_info *fi);	/* once more, from offset 0 */
+
 /* ops_dir.c: directories */
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

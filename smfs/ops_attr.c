@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "attr.h"
+#include "info.h"
 #include "refcount.h"
 #include "staged.h"
 #include "store.h"
@@ -65,6 +66,16 @@ static int stat_refcount(struct node *n, const struct caller *caller, struct sta
 	return 0;
 }
 
+static int stat_info(struct node *n, struct stat *out)
+{
+	struct sm_segment seg;
+	int err = node_stat(n, &seg);
+
+	if (!err)
+		attr_beside(&seg, attr_ino_info(seg.id, n->kind == NODE_ID_INFO), S_IFREG | 0444, INFO_SIZE, out);
+	return err;
+}
+
 int ops_stat(struct node *n, const struct caller *caller, struct stat *out)
 {
 	switch (n->kind) {
@@ -72,6 +83,9 @@ int ops_stat(struct node *n, const struct caller *caller, struct stat *out)
 		return stat_segment(n, out);
 	case NODE_REFCOUNT:
 		return stat_refcount(n, caller, out);
+	case NODE_INFO:
+	case NODE_ID_INFO:
+		return stat_info(n, out);
 	case NODE_LINK:
 		return ops_id_stat_link(n, out);
 	default:

@@ -65,6 +65,12 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node *n = node_get(ino);
 	struct caller caller = { 0 };
 	struct file *f = NULL;
+
+	if (n && (n->kind == NODE_INFO || n->kind == NODE_ID_INFO)) {
+		ops_info_open(req, n, fi);
+		return;
+	}
+
 	int err = !n ? -ESTALE : ops_caller(req, &caller);
 
 	if (!err)
@@ -91,6 +97,11 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 	 */
 	if (file_is_native(f) && !fi->lock_owner) {
 		fuse_reply_err(req, EINVAL);
+		return;
+	}
+
+	if (off == 0 && file_text_is_old(f)) {
+		ops_info_read(req, size, fi);
 		return;
 	}
 

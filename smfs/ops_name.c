@@ -42,16 +42,6 @@ static char *join(const char *dir, const char *name)
 	return path;
 }
 
-/* The key file's path, in place: what follows the name is cut off, and "dir/." is "dir". */
-static void key_path(const struct name_job *job, char *path)
-{
-	size_t end = strlen(path) - strlen(strrchr(path, ':')), start = end - job->name.key_length;
-
-	path[end] = '\0';
-	if (job->name.key_length == 1 && path[start] == '.')
-		path[start ? start - 1 : 0] = '\0';
-}
-
 static void free_string(char **s)
 {
 	free(*s);
@@ -71,7 +61,7 @@ static int resolve_key(struct name_job *job)
 
 	if (!path)
 		return -ENOMEM;
-	key_path(job, path);
+	name_key_path(&job->name, path);
 
 	int err = keypath_resolve(&ops.keydir, path, job->want_real_path ? KEYPATH_REALPATH : 0, &job->kp);
 

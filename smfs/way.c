@@ -193,6 +193,15 @@ unsigned way_opens(struct node *n)
 	return opens;
 }
 
+bool way_is_native(struct node *n)
+{
+	pthread_mutex_lock(&ways);
+	bool native = n->way ? n->way->native : choice != WAY_COPY;
+
+	pthread_mutex_unlock(&ways);
+	return native;
+}
+
 int way_backing(const struct way *w)
 {
 	return w->native ? w->backing : 0;

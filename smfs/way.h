@@ -35,6 +35,9 @@ void way_unuse(struct way *w);
 /* Open files that have N's segment now. */
 unsigned way_opens(struct node *n);
 
+/* Are N's bytes reached natively, or, while nobody has it open, would they be if its pages are ordinary ones? */
+bool way_is_native(struct node *n);
+
 /* The backing id to answer an open with, or 0: copying. */
 int way_backing(const struct way *w);
 
