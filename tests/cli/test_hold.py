@@ -2,6 +2,7 @@
 """hold and wait: a reference for as long as a command runs, whoever dies; and waiting for a counter."""
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -34,13 +35,22 @@ def started(c, *args, **more):
     return front, by_name['smctl'], by_name['sleep']
 
 
-def gone(pid):
-    """No longer running; a zombie that nobody has waited for counts as gone."""
+def state(pid):
+    """As ps shows it; Z also where it is no more."""
     try:
         with open('/proc/%d/stat' % pid) as f:
-            return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
+            return f.read().rsplit(')', 1)[1].split()[0]
     except FileNotFoundError:
-        return True
+        return 'Z'
+
+
+def gone(pid):
+    return state(pid) == 'Z'
+
+
+def stop(process):
+    process.send_signal(signal.SIGSTOP)
+    cli.wait_for(lambda: state(process.pid) == 'T', 'it stops')
 
 
 def test_the_reference_is_there_while_the_command_runs(c):
@@ -138,8 +148,9 @@ def test_the_keeper_is_killed_and_was_reaped_already(c):
     path = c.key()
     c.holder(path, 'A', 100)
     front, keeper, command = started(c, path, 'A')
-    front.send_signal(signal.SIGSTOP)
+    stop(front)
     os.kill(keeper, signal.SIGKILL)
+    cli.wait_for(lambda: shm.stat(cli.counter_of(path, 'A')).nattch == 1, 'the kernel has detached it')
     assert c.ok('reap', path, 'A') == '%s:A: 2 -> 1\n' % path
     front.send_signal(signal.SIGCONT)
     cli.wait_for(lambda: cli.refcount(path, 'A') == 2, 'smctl takes a new reference')
@@ -150,7 +161,7 @@ def test_the_keeper_is_killed_and_was_reaped_already(c):
 def test_both_are_killed(c):
     path = c.key()
     front, keeper, command = started(c, path, 'A', '100')
-    front.send_signal(signal.SIGSTOP)
+    stop(front)
     os.kill(keeper, signal.SIGKILL)
     cli.kill(front)
     cli.wait_for(lambda: shm.stat(cli.counter_of(path, 'A')).nattch == 0, 'the kernel has detached it')
@@ -191,6 +202,33 @@ def test_many_at_once_on_one_object(c):
         fronts = [c.spawn('hold', path, 'A', '100', '--', 'true') for _ in range(12)]
         assert [f.wait(20) for f in fronts] == 12 * [0]
         assert shm.listing() == []
+
+
+def test_random_deaths_lose_no_count(c):
+    """Whoever of the three is killed, and when: what lives is never taken for dead, and no count is lost."""
+    chance = random.Random(6)
+    path = c.key()
+    base = c.holder(path, 'A', 100)
+    fronts = []
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        fronts.append(c.spawn('hold', path, 'A', '--', 'sleep', chance.choice(['0', '0.01', '0.05', '1'])))
+        if len(fronts) < 12:
+            continue
+        front = fronts.pop(chance.randrange(len(fronts)))
+        victims = [front.pid] + (children_of(front.pid) if front.poll() is None else [])
+        for victim in chance.sample(victims, chance.randint(0, len(victims))):
+            try:
+                os.kill(victim, chance.choice([signal.SIGKILL, signal.SIGTERM]))
+            except ProcessLookupError:
+                pass
+            time.sleep(chance.choice([0, 0, 0.001]))
+    counter = cli.counter_of(path, 'A')
+    cli.wait_for(lambda: shm.stat(counter).nattch == 1, 'all have left but one', 10)
+    leaked = cli.refcount(path, 'A') - 1
+    assert c.ok('reap', path, 'A') == ('%s:A: %d -> 1\n' % (path, leaked + 1) if leaked else '')
+    cli.kill(base, signal.SIGTERM)
+    assert shm.listing() == []
 
 
 def test_wait_returns_at_once(c):

@@ -17,7 +17,8 @@ const struct flag reap_flags[] = {
 	{ 0 },
 };
 
-#define THREADS_MAX 256
+#define THREADS_MAX 1024
+#define STACK_BYTES (256 << 10)	/* they sleep, mostly */
 #define WAIT_MS 3000
 
 struct repair {
@@ -47,10 +48,14 @@ static void *work(void *arg)
 static void work_all(struct job *job)
 {
 	pthread_t threads[THREADS_MAX];
+	pthread_attr_t small;
 	size_t n = 0;
 
-	while (n < THREADS_MAX && n + 1 < job->count && !pthread_create(&threads[n], NULL, work, job))
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, STACK_BYTES);
+	while (n < THREADS_MAX && n + 1 < job->count && !pthread_create(&threads[n], &small, work, job))
 		n++;
+	pthread_attr_destroy(&small);
 	work(job);
 	while (n)
 		pthread_join(threads[--n], NULL);
