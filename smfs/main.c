@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "ipcns.h"
 #include "log.h"
 #include "mountpoint.h"
 #include "native.h"
@@ -26,7 +27,11 @@ static int fail(const char *what, int err)
 
 static int open_keydir(const struct options *o)
 {
-	int err = keydir_open(&ops.keydir, o->keydir);
+	/* the namespace first: what may not be entered is better said so than as a KEYDIR that cannot be opened */
+	if (o->ipcns && ipcns_enter(o->ipcns))
+		return -1;
+
+	int err = o->ipcns ? ipcns_keydir_open(o->ipcns, o->keydir, &ops.keydir) : keydir_open(&ops.keydir, o->keydir);
 
 	if (err == -EINVAL) {
 		fprintf(stderr, "smfs: %s: lies in an smfs mount; KEYDIR must be a directory of key files\n", o->keydir);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipcns.h"
+
 enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_SUBTYPE };
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
@@ -29,6 +31,7 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("size=", KEY_SIZE),
 	FUSE_OPT_KEY("staged=", KEY_STAGED),
 	FUSE_OPT_KEY("access=", KEY_ACCESS),
+	{ "ipcns=%s", offsetof(struct options, ipcns), 0 },
 	FUSE_OPT_KEY("subtype=", KEY_SUBTYPE),
 	FUSE_OPT_END
 };
@@ -130,6 +133,11 @@ int options_parse(struct fuse_args *args, struct options *o)
 	}
 	if (!o->keydir && !(o->keydir = strdup("/")))
 		return -1;
+	if (o->ipcns && ipcns_is_process(o->ipcns) && o->keydir[0] != '/') {
+		fprintf(stderr, "smfs: %s: KEYDIR is a path in the root of the process that ipcns names: it must begin "
+			"with /\n", o->keydir);
+		return -1;
+	}
 	return 0;
 }
 
@@ -137,6 +145,7 @@ void options_free(struct options *o)
 {
 	free(o->keydir);
 	free(o->mountpoint);
+	free(o->ipcns);
 }
 
 void options_print_help(const char *program)
@@ -155,6 +164,7 @@ void options_print_help(const char *program)
 	       "    -o size=N              size of an object made without one (4096; K, M, G understood)\n"
 	       "    -o access=WAY          the way to the bytes: auto, native or copy (auto)\n"
 	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
+	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"
 	       "    -o max_threads=N       most threads that serve requests (10)\n"
 	       "    -o max_idle_threads=N  most of them that are kept idle (2)\n"
 	       "    -o clone_fd            a device descriptor for each thread\n"

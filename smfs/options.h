@@ -10,6 +10,7 @@
 /* What the command line says; smfs(1) is the contract. */
 struct options {
 	char *keydir, *mountpoint;	/* as given; NULL only where help or version is asked for */
+	char *ipcns;			/* ipcns.h; NULL: our own */
 	bool foreground, single_thread, help, version, clone_fd;
 	unsigned max_threads, max_idle_threads;
 	size_t default_size;		/* of an object made without a size, bytes */
