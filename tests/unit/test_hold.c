@@ -192,14 +192,20 @@ static void remake_data(void *arg)
 	make();
 }
 
-/* At each step of joining, somebody removes the object, or its data, and makes it again. */
+static void remake_counter(void *arg)
+{
+	sm_segment_remove(counter_id());
+	make();
+}
+
+/* At each step of joining, somebody removes the object, or a half of it, and makes it again. */
 static void test_the_object_changes_while_joining(void **state)
 {
 	static const enum fault_call calls[] = { FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_MADVISE };
-	static void (*const meddlers[])(void *) = { remake_both, remake_data };
+	static void (*const meddlers[])(void *) = { remake_both, remake_data, remake_counter };
 	static struct hold h;
 
-	for (int m = 0; m < 2; m++) {
+	for (int m = 0; m < 3; m++) {
 		for (int c = 0; c < 4; c++) {
 			for (int nth = 1; nth <= 4; nth++) {
 				/* Between the two last looks at the keys is after the look at the data's. */
@@ -275,6 +281,32 @@ static void test_a_dead_object_is_finished(void **state)
 	hold_leave(&h);
 	assert_int_equal(unit_segments(), 2);
 	remove_both();
+}
+
+static void revive(void *arg)
+{
+	put(1, 6);
+}
+
+/* Between seeing that it is dead and helping, another took it back into use. */
+static void test_a_late_helper_removes_nothing(void **state)
+{
+	static struct hold h;
+	int data, counter;
+
+	make();
+	data = data_id();
+	counter = counter_id();
+	put(0, WORD_DEAD | 5);
+	fault_hook(FAULT_SHMGET, 3, revive, NULL);
+	join(&h);
+	assert_true(fault_clear());
+	assert_int_equal(h.data_id, data);
+	assert_int_equal(h.counter_id, counter);
+	assert_int_equal(value(), 2);
+	put(1, 9);
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 0);
 }
 
 static int join_as_a_stranger(void *arg)
@@ -479,6 +511,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_the_object_changes_while_joining),
 	UNIT(test_every_call_failing),
 	UNIT(test_a_dead_object_is_finished),
+	UNIT(test_a_late_helper_removes_nothing),
 	UNIT(test_who_may_not_remove_leaves_the_counter_at_0),
 	UNIT(test_who_may_not_finish_a_dead_object_revives_it),
 	UNIT(test_but_not_while_its_last_leaver_may_be_alive),
