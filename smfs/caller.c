@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The rule is that a caller gets through the mount what the kernel would give that caller directly. Judging it
- * here, by mode bits, was measured to get cases wrong, so the kernel judges: the serving thread becomes the
- * caller for the system calls that matter.
+ * The rule is that a caller gets through the mount what the kernel would give that caller directly. Judging
+ * it here, by mode bits, was measured to get cases wrong, so the kernel judges: the serving thread becomes
+ * the caller for the system calls that matter.
  *
  * Credentials belong to a thread in Linux; it is the C library that spreads a change over all threads of the
  * process. Hence the raw system calls. Only the effective ids change. The real and saved ones stay the
  * daemon's: they are the way back, and they keep the caller from sending signals to this process.
  *
- * The kernel takes the effective capabilities away as the effective uid leaves 0, and puts the permitted ones
- * back as it returns. That is relied upon, unless SECBIT_NO_SETUID_FIXUP says that it does not happen.
+ * The kernel takes the effective capabilities away as the effective uid leaves 0, and puts the permitted
+ * ones back as it returns. That is relied upon, unless SECBIT_NO_SETUID_FIXUP says that it does not happen.
  */
 
 #include "caller.h"
@@ -259,7 +259,10 @@ int caller_reduce(void)
 {
 	if (own.permitted == 0)
 		return 0;
-	/* The bounding set can only be changed with CAP_SETPCAP, and the ambient one follows the permitted. */
+	/*
+	 * The bounding set can only be changed with CAP_SETPCAP, and the ambient one follows the
+	 * permitted.
+	 */
 	const capng_select_t what = own.effective & BIT(CAP_SETPCAP) ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS;
 	const uint64_t had = own.permitted;
 

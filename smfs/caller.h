@@ -3,8 +3,8 @@
 #define SMFS_CALLER_H
 
 /*
- * Callers judged as themselves: who sent a request, and a thread that takes on that caller's credentials for as
- * long as it makes the system calls which the kernel is to judge.
+ * Callers judged as themselves: who sent a request, and a thread that takes on that caller's credentials for
+ * as long as it makes the system calls which the kernel is to judge.
  */
 
 #include <stdbool.h>
@@ -33,10 +33,10 @@ void caller_start(void);
 bool caller_takes_on_others(void);
 
 /*
- * Fill C from the user, group and thread that a request names, and from /proc/TID/status: the groups, and for
- * root of our own user namespace the effective capabilities. Where that thread cannot be looked at or is not
- * of this user and group (now), C has no groups and no capabilities. Callable from any thread that has not
- * entered a caller. Errors: ENOMEM (more groups than fit inline); C is then safe to free.
+ * Fill C from the user, group and thread that a request names, and from /proc/TID/status: the groups, and
+ * for root of our own user namespace the effective capabilities. Where that thread cannot be looked at or is
+ * not of this user and group (now), C has no groups and no capabilities. Callable from any thread that has
+ * not entered a caller. Errors: ENOMEM (more groups than fit inline); C is then safe to free.
  */
 int caller_read(struct caller *c, uid_t fsuid, gid_t fsgid, pid_t tid);
 
@@ -55,11 +55,15 @@ static inline const gid_t *caller_groups(const struct caller *c)
 /*
  * The calling thread, and no other, takes on C's effective user, group and groups, and no capability that C
  * lacks. Does nothing where that would change nothing. Enters do not nest. Errors, with the thread's own
- * credentials in force: EACCES (this process may not become C), EDEADLK (has entered already), ENOMEM, EAGAIN.
+ * credentials in force: EACCES (this process may not become C), EDEADLK (has entered already), ENOMEM,
+ * EAGAIN.
  */
 int caller_enter(const struct caller *c);
 
-/* Back to the daemon's own credentials; tries until the kernel agrees. Does nothing in a thread that has not entered. */
+/*
+ * Back to the daemon's own credentials; tries until the kernel agrees. Does nothing in a thread that has
+ * not entered.
+ */
 void caller_leave(void);
 
 static inline void caller_scope_end(const int *entered)

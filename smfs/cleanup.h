@@ -36,6 +36,7 @@ static inline pthread_mutex_t *cleanup_lock(pthread_mutex_t *lock)
 #define AUTO_FREE AUTO(cleanup_free)
 
 /* Hold LOCK until the scope ends; once in a scope. */
-#define LOCKED(lock) pthread_mutex_t *held_lock AUTO(cleanup_unlock) __attribute__((unused)) = cleanup_lock(lock)
+#define LOCKED(lock) \
+	pthread_mutex_t *held_lock AUTO(cleanup_unlock) __attribute__((unused)) = cleanup_lock(lock)
 
 #endif

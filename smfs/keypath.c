@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * KEYDIR is kept as a descriptor, so that what is mounted over it or above it later does not matter, least of all
- * our own mount. That would also let a caller in who could not have walked to it from the root. So the
- * directories above it are kept too, and each caller must be allowed to search them.
+ * KEYDIR is kept as a descriptor, so that what is mounted over it or above it later does not matter, least
+ * of all our own mount. That would also let a caller in who could not have walked to it from the root. So
+ * the directories above it are kept too, and each caller must be allowed to search them.
  */
 
 #include "keypath.h"
@@ -33,8 +33,8 @@ static bool ends_in(const char *text, const char *tail)
 }
 
 /*
- * The kernel marks the path of a removed file, and a file may really be called so; then that name leads to it.
- * The number of links alone says nothing: it may have others, and some file systems never tell.
+ * The kernel marks the path of a removed file, and a file may really be called so; then that name leads to
+ * it. The number of links alone says nothing: it may have others, and some file systems never tell.
  */
 static bool is_deleted(const struct keydir *root, const struct keypath *kp, const char *text)
 {
@@ -62,7 +62,7 @@ static int real_path(const struct keydir *root, const struct keypath *kp, char *
 	if (text[0] != '/')
 		return -ENOENT;
 	const char *path = text;
-	if (above && strncmp(text, root->root.path, above) == 0 && (text[above] == '/' || text[above] == '\0'))
+	if (above && strncmp(text, root->root.path, above) == 0 && strchr("/", text[above]))
 		path = text[above] ? text + above : "/";
 	if (is_deleted(root, kp, path))
 		return -ENOENT;
@@ -184,7 +184,8 @@ static bool read_protected_symlinks(void)
 
 static int open_root(struct keydir *dir, int root_fd)
 {
-	dir->root.fd = root_fd >= 0 ? fcntl(root_fd, F_DUPFD_CLOEXEC, 0) : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir->root.fd = root_fd >= 0 ? fcntl(root_fd, F_DUPFD_CLOEXEC, 0)
+				    : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir->root.fd < 0)
 		return -errno;
 	const int err = walk_look(dir, NULL, &dir->root);

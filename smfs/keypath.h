@@ -23,7 +23,7 @@ struct keypath {
 	uint64_t mount;		/* id of the mount it is in */
 	int mount_flags;	/* mounts.h */
 	struct stat st;
-	char *path;		/* KEYPATH_REALPATH: absolute, without links, as seen from the root; else NULL */
+	char *path;		/* KEYPATH_REALPATH: absolute, without links, from the root; else NULL */
 };
 
 #define KEYPATH_NONE { .fd = -1 }
@@ -46,7 +46,8 @@ int keydir_open(struct keydir *out, const char *path);
 
 /*
  * The same in another root: ROOT_FD is a descriptor of it (borrowed), MOUNTINFO the mountinfo file of a
- * process there ("/proc/PID/mountinfo", read through a descriptor opened now). PATH is absolute in that root.
+ * process there ("/proc/PID/mountinfo", read through a descriptor opened now). PATH is absolute in that
+ * root.
  */
 int keydir_open_in(struct keydir *out, int root_fd, const char *mountinfo, const char *path);
 
@@ -60,9 +61,9 @@ enum keypath_flags {
 /*
  * Resolve PATH, relative to KEYDIR; "" is KEYDIR itself. Symbolic links are followed as the calling thread
  * may follow them, the last one too. Close OUT with keypath_close(); it is safe to close after an error.
- * Errors: ENOENT (nothing there, or in an smfs mount, or PATH has an empty, "." or ".." component, or KEYDIR is
- * gone); EACCES (a directory that the thread may not search, those above KEYDIR included); ENOTDIR; ELOOP;
- * ENAMETOOLONG; ENOMEM, EMFILE; those of the file systems on the way.
+ * Errors: ENOENT (nothing there, or in an smfs mount, or PATH has an empty, "." or ".." component, or KEYDIR
+ * is gone); EACCES (a directory that the thread may not search, those above KEYDIR included); ENOTDIR;
+ * ELOOP; ENAMETOOLONG; ENOMEM, EMFILE; those of the file systems on the way.
  */
 int keypath_resolve(const struct keydir *root, const char *path, unsigned flags, struct keypath *out);
 

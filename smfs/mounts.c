@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Which mounts are smfs mounts? statfs(2) would ask the file system, and one that asks itself waits for ever;
- * mountinfo asks nobody. It is long on some machines, so it is read again only when it has changed: the kernel
- * says so to poll(2), once for each open descriptor, hence one descriptor under one lock. Ids of mounts are
- * reused, so an old table is never good enough, even for an id that stands in it.
+ * Which mounts are smfs mounts? statfs(2) would ask the file system, and one that asks itself waits for
+ * ever; mountinfo asks nobody. It is long on some machines, so it is read again only when it has changed:
+ * the kernel says so to poll(2), once for each open descriptor, hence one descriptor under one lock. Ids of
+ * mounts are reused, so an old table is never good enough, even for an id that stands in it.
  */
 
 #include "mounts.h"
@@ -112,8 +112,9 @@ static bool option_in(const char *options, const char *name)
 }
 
 /*
- * ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE SUPER_OPTIONS, one space between, and spaces in
- * paths written as \040. TAGS are "name:N", paths begin with a slash, so " - " stands there only once.
+ * ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE SUPER_OPTIONS, one space between, and
+ * spaces in paths written as \040. TAGS are "name:N", paths begin with a slash, so " - " stands there only
+ * once.
  */
 static bool parse_line(char *line, struct entry *out)
 {

@@ -18,9 +18,9 @@ int mounts_open(struct mounts **out, const char *path);
 void mounts_free(struct mounts *mounts);
 
 /*
- * The flags of the mount with ID (of statx), which the caller holds by an open descriptor, so that the id is not
- * another's meanwhile. Thread-safe. Errors: ENOENT (not listed: detached, or of another namespace), ENOMEM,
- * those of read(2).
+ * The flags of the mount with ID (of statx), which the caller holds by an open descriptor, so that the id is
+ * not another's meanwhile. Thread-safe. Errors: ENOENT (not listed: detached, or of another namespace),
+ * ENOMEM, those of read(2).
  */
 int mounts_flags(struct mounts *mounts, uint64_t id);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A thread in a system call on a dead file system cannot be stopped, not even by SIGKILL. So it is left behind: its
- * job's caller gets ETIMEDOUT from the timekeeper, and what it holds is freed if it ever comes back.
+ * A thread in a system call on a dead file system cannot be stopped, not even by SIGKILL. So it is left
+ * behind: its job's caller gets ETIMEDOUT from the timekeeper, and what it holds is freed if it ever comes
+ * back.
  *
- * Nothing is queued while a user is within the limit and a thread can be had: the job goes straight to the thread
- * that was idle last, whose stack and caches are warm, with one wake-up. The timekeeper is not woken for a job:
- * with equal timeouts the time it sleeps until is early enough, and so it is left asleep when the last job ends.
+ * Nothing is queued while a user is within the limit and a thread can be had: the job goes straight to the
+ * thread that was idle last, whose stack and caches are warm, with one wake-up. The timekeeper is not woken
+ * for a job: with equal timeouts the time it sleeps until is early enough, and so it is left asleep when the
+ * last job ends.
  */
 
 #include "pool.h"

@@ -3,16 +3,17 @@
 #define SMFS_POOL_H
 
 /*
- * Threads for jobs that may hang: a key path may lie on a file system that does not answer, and nobody but the
- * user who asked for it may feel that.
+ * Threads for jobs that may hang: a key path may lie on a file system that does not answer, and nobody but
+ * the user who asked for it may feel that.
  *
  * A job is a struct that its user embeds, allocates and fills; zero what is not named here. The pool calls,
  * always without its lock and with all signals blocked:
  *
  *   work     on a pool thread; may hang
  *   finish   after work, on the same thread, if the deadline has not passed: replies, and frees the job
- *   expire   once, on the timekeeper's thread, when the deadline passes first: replies ETIMEDOUT; work may be
- *            running, so it touches nothing that work writes, must not hang, and must not free
+ *   expire   once, on the timekeeper's thread or pool_stop's, if the deadline passes first: replies
+ *            ETIMEDOUT; work may be running, so it touches nothing that work writes, must not hang, and must
+ *            not free
  *   discard  after expire, when work has returned or will never be called: frees the job
  *
  * So each accepted job sees either finish, or expire and then discard; never both, never neither, except for
@@ -33,7 +34,7 @@ struct pool_job {
 	void (*expire)(struct pool_job *job);
 	void (*discard)(struct pool_job *job);
 	uid_t uid;		/* whose turn it takes */
-	unsigned timeout_ms;	/* from pool_submit(); POOL_TIMEOUT_MS as a rule, 0: none (expire only at pool_stop) */
+	unsigned timeout_ms;	/* from pool_submit(), as a rule POOL_TIMEOUT_MS; 0: none until pool_stop() */
 
 	/* The pool's own. */
 	int state;
@@ -50,8 +51,8 @@ struct pool_limits {
 };
 
 /*
- * Start a pool; LIMITS may be NULL. Threads are made as they are needed, one idle one stays. After daemonizing:
- * threads do not survive a fork. Errors: EAGAIN, ENOMEM.
+ * Start a pool; LIMITS may be NULL. Threads are made as they are needed, one idle one stays. After
+ * daemonizing: threads do not survive a fork. Errors: EAGAIN, ENOMEM.
  */
 int pool_start(struct pool **out, const struct pool_limits *limits);
 
@@ -63,9 +64,9 @@ int pool_start(struct pool **out, const struct pool_limits *limits);
 int pool_submit(struct pool *pool, struct pool_job *job);
 
 /*
- * Take no more jobs, expire those that wait, wait up to WAIT_MS for those that run, expire the rest. Returns the
- * number of jobs that hang; with 0 all threads are gone and the pool is freed. Otherwise the pool and what those
- * jobs use must stay until the process exits, which ends their threads.
+ * Take no more jobs, expire those that wait, wait up to WAIT_MS for those that run, expire the rest. Returns
+ * the number of jobs that hang; with 0 all threads are gone and the pool is freed. Otherwise the pool and
+ * what those jobs use must stay until the process exits, which ends their threads.
  */
 unsigned pool_stop(struct pool *pool, unsigned wait_ms);
 

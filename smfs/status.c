@@ -2,8 +2,8 @@
 
 /*
  * A request names its caller's user and group, and not its groups or capabilities: those are in
- * /proc/TID/status. The file is one line per field, "Name:\tvalue", in a fixed order, and a name with a newline is
- * escaped in it. It has a kilobyte or two, unless the caller is in very many groups.
+ * /proc/TID/status. The file is one line per field, "Name:\tvalue", in a fixed order, and a name with a
+ * newline is escaped in it. It has a kilobyte or two, unless the caller is in very many groups.
  */
 
 #include "status.h"

@@ -5,9 +5,9 @@
 #include "caller.h"
 
 /*
- * Complete C, of which uid, gid and tid are filled, from /proc/TID: groups, and the effective capabilities of root
- * in the user namespace that the link text USERNS names. Leaves C as it is where the thread cannot be looked at
- * or is not of that user and group. Errors: ENOMEM.
+ * Complete C, of which uid, gid and tid are filled, from /proc/TID: groups, and the effective capabilities
+ * of root in the user namespace that the link text USERNS names. Leaves C as it is where the thread cannot
+ * be looked at or is not of that user and group. Errors: ENOMEM.
  */
 int status_read(struct caller *c, const char *userns);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A user whose jobs all hang has as many threads as the limit says and no more; everyone else goes on. All steps
- * take constant time, however long the queue of somebody else is.
+ * A user whose jobs all hang has as many threads as the limit says and no more; everyone else goes on. All
+ * steps take constant time, however long the queue of somebody else is.
  */
 
 #include "turns.h"

@@ -3,8 +3,8 @@
 #define SMFS_TURNS_H
 
 /*
- * Whose job is next: each user's jobs wait in a queue of their own, users below the limit take turns. For pool.c,
- * whose lock protects all of it.
+ * Whose job is next: each user's jobs wait in a queue of their own, users below the limit take turns. For
+ * pool.c, whose lock protects all of it.
  */
 
 #include <stdbool.h>

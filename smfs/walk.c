@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A daemon that looks up a name in its own mount waits for itself, in a state that not even SIGKILL ends. The
- * kernel can be told to cross no mount at all (openat2), but not to cross all but some. So this takes one
- * component at a time: O_PATH | O_NOFOLLOW opens the root of a mount without a request to its file system, statx
- * with AT_STATX_DONT_SYNC tells the mount's id without one either, and nothing is looked up beneath before the
- * id is known to be harmless. The descriptor holds the mount, so the answer stays true.
+ * A daemon that looks up a name in its own mount waits for itself, in a state that not even SIGKILL ends.
+ * The kernel can be told to cross no mount at all (openat2), but not to cross all but some. So this takes
+ * one component at a time: O_PATH | O_NOFOLLOW opens the root of a mount without a request to its file
+ * system, statx with AT_STATX_DONT_SYNC tells the mount's id without one either, and nothing is looked up
+ * beneath before the id is known to be harmless. The descriptor holds the mount, so the answer stays true.
  *
  * Links are read and followed here, for the same reason. Those in /proc that jump (fd/N, cwd, root, exe) are
  * followed by their text like any other: a jump could lead anywhere.
@@ -66,7 +66,10 @@ int walk_look(const struct keydir *root, const struct keypath *from, struct keyp
 	int err = statx_fd(out->fd, STATX_BASIC_STATS | STATX_MNT_ID, &stx);
 	const int denied = err == -EACCES ? err : 0;
 
-	/* Another user's FUSE mount says no to everything but an empty question; the id comes with that, too. */
+	/*
+	 * Another user's FUSE mount says no to everything but an empty question; the id comes with that,
+	 * too.
+	 */
 	if (denied)
 		err = statx_fd(out->fd, 0, &stx);
 	if (err)
@@ -140,7 +143,9 @@ static int go_up(struct walk *w)
  */
 static bool is_own_process(const struct keypath *dir, const char *name)
 {
-	if (!(dir->mount_flags & MOUNT_PROC) || strspn(name, "0123456789") != strlen(name) || strlen(name) > 9)
+	const size_t digits = strspn(name, "0123456789");
+
+	if (!(dir->mount_flags & MOUNT_PROC) || name[digits] || digits > 9)
 		return false;
 	return syscall(SYS_tgkill, getpid(), atoi(name), 0) == 0;
 }

@@ -8,16 +8,16 @@
 #define WALK_LONGEST 8192
 
 /*
- * Walk from START along PATH ("." and ".." included) to OUT, which gets a descriptor of its own. Of ROOT, only
- * root, protected_symlinks and mounts are used. Errors: those of keypath_resolve(), and EXDEV where the way leads
- * into an smfs mount.
+ * Walk from START along PATH ("." and ".." included) to OUT, which gets a descriptor of its own. Of ROOT,
+ * only root, protected_symlinks and mounts are used. Errors: those of keypath_resolve(), and EXDEV where the
+ * way leads into an smfs mount.
  */
 int walk_path(const struct keydir *root, const struct keypath *start, const char *path, unsigned flags,
 	      struct keypath *out);
 
 /*
- * Fill OUT, of which fd is open, with stat and mount; FROM (or NULL) is where it was found. No file system is
- * asked anything. Errors: EXDEV (in an smfs mount), ENOSYS (a kernel before 5.8), those of statx(2).
+ * Fill OUT, of which fd is open, with stat and mount; FROM (or NULL) is where it was found. No file system
+ * is asked anything. Errors: EXDEV (in an smfs mount), ENOSYS (a kernel before 5.8), those of statx(2).
  */
 int walk_look(const struct keydir *root, const struct keypath *from, struct keypath *out);
 

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Callers: what is read of them is what they are, and a thread that enters one is judged as that one by the
- * kernel, alone among the threads, and comes back whole.
+ * A thread that enters a caller is judged as that one by the kernel, alone among the threads, and comes back
+ * whole.
  */
 
+#include "other.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -22,14 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gate.h"
 #include "smfs/caller.h"
-#include "smfs/status.h"
-
-#define BIT(cap) (UINT64_C(1) << (cap))
-#define USER 4711
-#define GROUP 4712
-#define MANY_GROUPS 4000
 
 /* ---- what the kernel says of a thread ----------------------------------------------------------- */
 
@@ -73,236 +64,13 @@ static void assert_creds(const struct creds *expected)
 	assert_memory_equal(&now, expected, sizeof(now));
 }
 
-/* ---- processes to look at ----------------------------------------------------------------------- */
-
-struct other {
-	pid_t pid;
-	int ends;	/* it ends with us, at the latest */
-};
-
-/* A child that has become something by PREPARE and then stays. */
-static struct other other_start(void (*prepare)(void))
-{
-	int ready[2], ends[2];
-	char c;
-
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	const pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		close(ends[1]);
-		prepare();
-		(void)!write(ready[1], "", 1);
-		(void)!read(ends[0], &c, 1);
-		_exit(0);
-	}
-	close(ends[0]);
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	return (struct other){ pid, ends[1] };
-}
-
-static void other_end(struct other o)
-{
-	kill(o.pid, SIGKILL);
-	close(o.ends);
-	waitpid(o.pid, NULL, 0);
-}
-
-static void set_effective(uint64_t caps)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {
-		{ (uint32_t)caps, (uint32_t)caps, 0 }, { (uint32_t)(caps >> 32), (uint32_t)(caps >> 32), 0 },
-	};
-
-	if (syscall(SYS_capset, &header, data) != 0)
-		_exit(1);
-}
-
-static void become_user(void)
-{
-	const gid_t groups[] = { 11, 12, 13 };
-
-	if (setgroups(3, groups) || setresgid(1, GROUP, 2) || setresuid(3, USER, 4))
-		_exit(1);
-}
-
-static void become_member_of_many(void)
-{
-	static gid_t groups[MANY_GROUPS];
-
-	for (unsigned i = 0; i < MANY_GROUPS; i++)
-		groups[i] = 1000000000 + i;
-	if (setgroups(MANY_GROUPS, groups) || setresgid(GROUP, GROUP, GROUP) || setresuid(USER, USER, USER))
-		_exit(1);
-}
-
-static void become_user_with_caps(void)
-{
-	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(GROUP, GROUP, GROUP) || setresuid(USER, USER, USER))
-		_exit(1);
-	set_effective(BIT(CAP_IPC_OWNER));
-}
-
-static void become_root_with_few_caps(void)
-{
-	if (setgroups(0, NULL))
-		_exit(1);
-	set_effective(BIT(CAP_IPC_OWNER) | BIT(CAP_CHOWN));
-}
-
-static void become_root_of_a_namespace(void)
-{
-	if (setgroups(0, NULL) || unshare(CLONE_NEWUSER))
-		_exit(1);
-	const int fd = open("/proc/self/uid_map", O_WRONLY);
-	if (fd < 0 || write(fd, "0 0 1\n", 6) != 6)
-		_exit(1);
-	close(fd);
-}
-
-static void become_user_for_files(void)
-{
-	setfsgid(GROUP);
-	setfsuid(USER);
-}
-
-static void take_an_awkward_name(void)
-{
-	become_user();
-	prctl(PR_SET_NAME, "x\nUid:\t0\t0\t0\t0");
-}
-
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- entering ----------------------------------------------------------------------------------- */
 
 static int setup(void **state)
 {
 	caller_start();
 	return 0;
 }
-
-static void groups_are_read(void **state)
-{
-	const struct other o = other_start(become_user);
-	struct caller c;
-
-	assert_int_equal(caller_read(&c, USER, GROUP, o.pid), 0);
-	assert_int_equal(c.uid, USER);
-	assert_int_equal(c.gid, GROUP);
-	assert_int_equal(c.tid, o.pid);
-	assert_int_equal(c.caps, 0);
-	assert_int_equal(c.ngroups, 3);
-	assert_int_equal(caller_groups(&c)[0], 11);
-	assert_int_equal(caller_groups(&c)[2], 13);
-	caller_free(&c);
-	other_end(o);
-}
-
-static void thousands_of_groups_are_read(void **state)
-{
-	const struct other o = other_start(become_member_of_many);
-	struct caller c, copy;
-
-	assert_int_equal(caller_read(&c, USER, GROUP, o.pid), 0);
-	assert_int_equal(c.ngroups, MANY_GROUPS);
-	assert_int_equal(caller_copy(&copy, &c), 0);
-	caller_free(&c);
-	assert_int_equal(copy.ngroups, MANY_GROUPS);
-	for (unsigned i = 0; i < MANY_GROUPS; i++)
-		assert_int_equal(caller_groups(&copy)[i], 1000000000 + i);
-	assert_int_equal(caller_enter(&copy), 0);
-	assert_int_equal(syscall(SYS_getgroups, 0, NULL), MANY_GROUPS);
-	caller_leave();
-	caller_free(&copy);
-	other_end(o);
-}
-
-static void other_user_than_the_request_has_nothing(void **state)
-{
-	const struct other o = other_start(become_user);
-	struct caller c;
-
-	assert_int_equal(caller_read(&c, USER + 1, GROUP, o.pid), 0);
-	assert_int_equal(c.ngroups, 0);
-	assert_int_equal(c.uid, USER + 1);
-	assert_int_equal(caller_read(&c, USER, GROUP + 1, o.pid), 0);
-	assert_int_equal(c.ngroups, 0);
-	assert_int_equal(c.gid, GROUP + 1);
-	other_end(o);
-	assert_int_equal(caller_read(&c, USER, GROUP, o.pid), 0);	/* gone */
-	assert_int_equal(c.ngroups, 0);
-	assert_int_equal(caller_read(&c, 0, 0, 0), 0);
-	assert_int_equal(c.ngroups, 0);
-	assert_int_equal(c.caps, 0);
-}
-
-static void name_of_a_command_is_not_a_field(void **state)
-{
-	const struct other o = other_start(take_an_awkward_name);
-	struct caller c;
-
-	assert_int_equal(caller_read(&c, 0, GROUP, o.pid), 0);
-	assert_int_equal(c.ngroups, 0);
-	assert_int_equal(c.caps, 0);
-	assert_int_equal(caller_read(&c, USER, GROUP, o.pid), 0);
-	assert_int_equal(c.ngroups, 3);
-	other_end(o);
-}
-
-static void capabilities_are_roots_only(void **state)
-{
-	struct other o = other_start(become_root_with_few_caps);
-	struct caller c;
-
-	assert_int_equal(caller_read(&c, 0, 0, o.pid), 0);
-	assert_int_equal(c.caps, BIT(CAP_IPC_OWNER) | BIT(CAP_CHOWN));
-	other_end(o);
-	o = other_start(become_user_with_caps);
-	assert_int_equal(caller_read(&c, USER, GROUP, o.pid), 0);
-	assert_int_equal(c.caps, 0);
-	other_end(o);
-	o = other_start(become_user_for_files);
-	assert_int_equal(caller_read(&c, USER, GROUP, o.pid), 0);
-	assert_int_equal(c.caps, 0);
-	other_end(o);
-}
-
-static void root_of_another_user_namespace_has_none(void **state)
-{
-#ifdef __SANITIZE_THREAD__
-	skip();		/* a process with threads, and ThreadSanitizer makes one, cannot get a user namespace */
-#endif
-	const struct other o = other_start(become_root_of_a_namespace);
-	struct caller c;
-
-	assert_int_equal(caller_read(&c, 0, 0, o.pid), 0);
-	assert_int_equal(c.uid, 0);
-	assert_int_equal(c.caps, 0);
-	other_end(o);
-}
-
-static void text_that_is_not_whole_gives_nothing(void **state)
-{
-	static const char whole[] =
-		"Name:\tx\nUid:\t1\t2\t3\t4711\nGid:\t1\t2\t3\t4712\nGroups:\t7 8 \nCapEff:\t00000000000000ff\n";
-
-	for (size_t n = 0; n <= sizeof(whole) - 1; n++) {
-		struct caller c = { .uid = USER, .gid = GROUP };
-		char text[sizeof(whole)];
-
-		memcpy(text, whole, n);
-		text[n] = '\0';
-		const bool all = n == sizeof(whole) - 1;
-		assert_int_equal(status_parse(&c, text), all);
-		assert_int_equal(c.ngroups, all ? 2 : 0);
-		assert_int_equal(c.caps, 0);
-	}
-}
-
-/* ---- entering ----------------------------------------------------------------------------------- */
 
 static struct caller user(void)
 {
@@ -381,7 +149,8 @@ static void every_part_alone(void **state)
 	const struct creds before = creds_now();
 	const struct caller callers[] = {
 		{ .uid = USER, .gid = 0 }, { .uid = 0, .gid = GROUP, .caps = UINT64_MAX },
-		{ .uid = 0, .gid = GROUP }, { .uid = USER, .gid = GROUP }, { .uid = USER, .gid = 0, .caps = UINT64_MAX },
+		{ .uid = 0, .gid = GROUP }, { .uid = USER, .gid = GROUP },
+		{ .uid = USER, .gid = 0, .caps = UINT64_MAX },
 	};
 
 	for (size_t i = 0; i < sizeof(callers) / sizeof(callers[0]); i++) {
@@ -400,7 +169,8 @@ static void nobody_at_all_is_refused(void **state)
 {
 	const struct creds before = creds_now();
 	const struct caller callers[] = {
-		{ .uid = (uid_t)-1, .gid = GROUP }, { .uid = USER, .gid = (gid_t)-1 }, { .uid = (uid_t)-1, .gid = (gid_t)-1 },
+		{ .uid = (uid_t)-1, .gid = GROUP }, { .uid = USER, .gid = (gid_t)-1 },
+		{ .uid = (uid_t)-1, .gid = (gid_t)-1 },
 	};
 
 	for (int i = 0; i < 3; i++) {
@@ -507,10 +277,12 @@ static void in_child(void (*f)(void))
 static void be_an_ordinary_user(void)
 {
 	const struct caller self = { .uid = USER, .gid = GROUP }, others[] = {
-		{ .uid = USER + 1, .gid = GROUP }, { .uid = USER, .gid = GROUP + 1 }, { .uid = 0, .gid = 0, .caps = UINT64_MAX },
+		{ .uid = USER + 1, .gid = GROUP }, { .uid = USER, .gid = GROUP + 1 },
+		{ .uid = 0, .gid = 0, .caps = UINT64_MAX },
 	};
 
-	CHECK(setgroups(1, (gid_t[]){ 33 }) == 0 && setresgid(GROUP, GROUP, GROUP) == 0 && setresuid(USER, USER, USER) == 0);
+	CHECK(setgroups(1, (gid_t[]){ 33 }) == 0);
+	CHECK(setresgid(GROUP, GROUP, GROUP) == 0 && setresuid(USER, USER, USER) == 0);
 	caller_start();
 	CHECK(!caller_takes_on_others());
 	const struct creds before = creds_now();
@@ -540,7 +312,7 @@ static void be_a_user_with_capabilities(void)
 
 	CHECK(prctl(PR_SET_KEEPCAPS, 1) == 0 && setgroups(0, NULL) == 0);
 	CHECK(setresgid(GROUP, GROUP, GROUP) == 0 && setresuid(USER, USER, USER) == 0);
-	set_effective(has);
+	set_capabilities(has);
 	caller_start();
 	CHECK(caller_takes_on_others());
 	const struct creds before = creds_now();
@@ -581,14 +353,15 @@ static void securebits_do_not_leave_capabilities_behind(void **state)
 
 static void be_reduced(void)
 {
-	const uint64_t table = BIT(CAP_CHECKPOINT_RESTORE) | BIT(CAP_SYS_ADMIN) | BIT(CAP_IPC_OWNER) | BIT(CAP_SETUID) |
-			       BIT(CAP_SETGID) | BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH);
+	const uint64_t table = BIT(CAP_CHECKPOINT_RESTORE) | BIT(CAP_SYS_ADMIN) | BIT(CAP_IPC_OWNER) |
+			       BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH);
 	const uint64_t had = creds_now().permitted;
 	const struct caller c = user(), root = { .uid = 0, .gid = 0, .caps = UINT64_MAX };
 
 	CHECK(caller_reduce() == 0);
 	const struct creds reduced = creds_now();
-	CHECK(reduced.permitted == (had & table) && reduced.effective == reduced.permitted && reduced.inheritable == 0);
+	CHECK(reduced.permitted == (had & table) && reduced.effective == reduced.permitted);
+	CHECK(reduced.inheritable == 0);
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		CHECK(prctl(PR_CAPBSET_READ, cap) == (table & had & BIT(cap) ? 1 : 0));
 	CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
@@ -650,13 +423,6 @@ static void measure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(groups_are_read),
-		TEST(thousands_of_groups_are_read),
-		TEST(other_user_than_the_request_has_nothing),
-		TEST(name_of_a_command_is_not_a_field),
-		TEST(capabilities_are_roots_only),
-		TEST(root_of_another_user_namespace_has_none),
-		TEST(text_that_is_not_whole_gives_nothing),
 		TEST(thread_becomes_the_user_and_comes_back),
 		TEST(scope_leaves_by_itself),
 		TEST(root_caller_lowers_what_it_lacks),

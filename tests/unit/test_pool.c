@@ -1,161 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The pool: who runs, who waits, who is told that it took too long, and that each job ends exactly one way. */
+/*
+ * The pool: who runs, who waits, who is told that it took too long, and that each job ends exactly one
+ * way.
+ */
 
-#include <dirent.h>
+#include "probe.h"
+
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "smfs/pool.h"
-#include "gate.h"
-
-/* A barrier that jobs hang at until it is opened. */
-struct barrier {
-	pthread_mutex_t lock;
-	pthread_cond_t moved;
-	bool open;
-	unsigned at;		/* jobs that have reached it, ever */
-};
-
-struct probe {
-	struct pool_job job;
-	struct barrier *barrier;	/* NULL: does not hang */
-	unsigned sleep_us;
-	unsigned order;		/* of its start, from 1 */
-	atomic_int worked, finished, expired, discarded;
-	pthread_t on, finished_on;
-};
-
-static atomic_uint starts, ends;
-static atomic_int refuse_threads;
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg);
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
-{
-	return refuse_threads ? EAGAIN : __real_pthread_create(thread, attr, f, arg);
-}
-
-static void barrier_init(struct barrier *barrier)
-{
-	memset(barrier, 0, sizeof(*barrier));
-	pthread_mutex_init(&barrier->lock, NULL);
-	pthread_cond_init(&barrier->moved, NULL);
-}
-
-static void barrier_pass(struct barrier *barrier)
-{
-	pthread_mutex_lock(&barrier->lock);
-	barrier->at++;
-	pthread_cond_broadcast(&barrier->moved);
-	while (!barrier->open)
-		pthread_cond_wait(&barrier->moved, &barrier->lock);
-	pthread_mutex_unlock(&barrier->lock);
-}
-
-static void barrier_open(struct barrier *barrier)
-{
-	pthread_mutex_lock(&barrier->lock);
-	barrier->open = true;
-	pthread_cond_broadcast(&barrier->moved);
-	pthread_mutex_unlock(&barrier->lock);
-}
-
-static void barrier_await(struct barrier *barrier, unsigned n)
-{
-	pthread_mutex_lock(&barrier->lock);
-	while (barrier->at < n)
-		pthread_cond_wait(&barrier->moved, &barrier->lock);
-	pthread_mutex_unlock(&barrier->lock);
-}
-
-static void work(struct pool_job *job)
-{
-	struct probe *p = (struct probe *)job;
-
-	p->order = ++starts;
-	p->on = pthread_self();
-	if (p->barrier)
-		barrier_pass(p->barrier);
-	if (p->sleep_us)
-		usleep(p->sleep_us);
-	p->worked++;
-}
-
-static void finish(struct pool_job *job)
-{
-	struct probe *p = (struct probe *)job;
-
-	p->finished_on = pthread_self();
-	p->finished++;
-	ends++;
-}
-
-static void expire(struct pool_job *job)
-{
-	((struct probe *)job)->expired++;
-}
-
-static void discard(struct pool_job *job)
-{
-	struct probe *p = (struct probe *)job;
-
-	assert_int_equal(p->expired, 1);
-	p->discarded++;
-	ends++;
-}
-
-static struct probe probe(uid_t uid, struct barrier *barrier, unsigned timeout_ms)
-{
-	return (struct probe){
-		.job = { work, finish, expire, discard, .uid = uid, .timeout_ms = timeout_ms }, .barrier = barrier,
-	};
-}
-
-/* Conditions are waited for, up to ten seconds; never a duration. */
-#define await(condition) do { \
-	for (int i_ = 0; !(condition) && i_ < 10000; i_++) \
-		usleep(1000); \
-	assert_true(condition); \
-} while (0)
-
-static struct pool *start(const struct pool_limits *limits)
-{
-	struct pool *pool = NULL;
-
-	starts = ends = 0;
-	assert_int_equal(pool_start(&pool, limits), 0);
-	return pool;
-}
-
-static unsigned count_threads(void)
-{
-	unsigned n = 0;
-	DIR *dir = opendir("/proc/self/task");
-
-	assert_non_null(dir);
-	for (struct dirent *e; (e = readdir(dir));)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
-
-static void submit(struct pool *pool, struct probe *p)
-{
-	assert_int_equal(pool_submit(pool, &p->job), 0);
-}
+/* Of the program itself; threads that have ended are seen a moment longer. */
+static unsigned own_threads;
 
 static void job_finishes_on_a_thread_of_the_pool(void **state)
 {
-	struct pool *pool = start(NULL);
+	struct pool *pool = probe_pool(NULL);
 	struct probe p = probe(1, NULL, POOL_TIMEOUT_MS);
 
 	submit(pool, &p);
@@ -170,7 +33,7 @@ static void job_finishes_on_a_thread_of_the_pool(void **state)
 
 static void hung_job_expires_and_is_discarded_when_it_returns(void **state)
 {
-	struct pool *pool = start(NULL);
+	struct pool *pool = probe_pool(NULL);
 	struct barrier barrier;
 	struct probe p = probe(1, &barrier, 50);
 
@@ -188,7 +51,7 @@ static void hung_job_expires_and_is_discarded_when_it_returns(void **state)
 static void waiting_job_expires_without_being_run(void **state)
 {
 	const struct pool_limits one = { .per_user = 1 };
-	struct pool *pool = start(&one);
+	struct pool *pool = probe_pool(&one);
 	struct barrier barrier;
 	struct probe hung = probe(1, &barrier, 0), waits = probe(1, NULL, 50);
 
@@ -207,7 +70,7 @@ static void waiting_job_expires_without_being_run(void **state)
 
 static void deadline_earlier_than_all_others_is_met(void **state)
 {
-	struct pool *pool = start(NULL);
+	struct pool *pool = probe_pool(NULL);
 	struct barrier barrier;
 	struct probe late = probe(1, &barrier, 60000), soon = probe(1, &barrier, 30);
 
@@ -227,7 +90,7 @@ static void user_whose_jobs_hang_blocks_nobody_else(void **state)
 {
 	enum { MANY = 40 };
 	const struct pool_limits limits = { .per_user = 8 };
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct barrier barrier;
 	struct probe hung[MANY], other;
 
@@ -251,7 +114,7 @@ static void user_whose_jobs_hang_blocks_nobody_else(void **state)
 static void hung_job_still_counts_for_its_user_after_its_deadline(void **state)
 {
 	const struct pool_limits one = { .per_user = 1 };
-	struct pool *pool = start(&one);
+	struct pool *pool = probe_pool(&one);
 	struct barrier barrier;
 	struct probe hung = probe(1, &barrier, 20), next = probe(1, NULL, 0);
 
@@ -270,7 +133,7 @@ static void hung_job_still_counts_for_its_user_after_its_deadline(void **state)
 static void jobs_of_a_user_start_in_order_and_users_take_turns(void **state)
 {
 	const struct pool_limits limits = { .threads = 1, .per_user = 1 };
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct barrier barrier;
 	struct probe first = probe(9, &barrier, 0), a[10], b[3];
 
@@ -298,8 +161,7 @@ static void no_more_threads_than_the_limit(void **state)
 {
 	enum { USERS = 20 };
 	const struct pool_limits limits = { .threads = 5, .per_user = 8 };
-	const unsigned before = count_threads();
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct barrier barrier;
 	struct probe p[USERS];
 
@@ -309,7 +171,7 @@ static void no_more_threads_than_the_limit(void **state)
 		submit(pool, &p[i]);
 	}
 	barrier_await(&barrier, 5);
-	assert_int_equal(count_threads(), before + 5 + 1);
+	await(count_threads() == own_threads + 5 + 1);
 	barrier_open(&barrier);
 	await(ends == USERS);
 	assert_int_equal(pool_stop(pool, 1000), 0);
@@ -317,7 +179,7 @@ static void no_more_threads_than_the_limit(void **state)
 
 static void job_waits_where_no_thread_can_be_made(void **state)
 {
-	struct pool *pool = start(NULL);
+	struct pool *pool = probe_pool(NULL);
 	struct barrier barrier;
 	struct probe hung = probe(1, &barrier, 0), waits = probe(1, NULL, 0), late = probe(2, NULL, 20);
 
@@ -350,8 +212,7 @@ static void idle_threads_end_but_one(void **state)
 {
 	enum { MANY = 6 };
 	const struct pool_limits limits = { .idle_ms = 20 };
-	const unsigned before = count_threads();
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct barrier barrier;
 	struct probe p[MANY];
 
@@ -362,9 +223,9 @@ static void idle_threads_end_but_one(void **state)
 	}
 	barrier_await(&barrier, MANY);
 	barrier_open(&barrier);
-	await(count_threads() == before + 2);
+	await(count_threads() == own_threads + 2);
 	assert_int_equal(pool_stop(pool, 1000), 0);
-	await(count_threads() == before);
+	await(count_threads() == own_threads);
 }
 
 static long long cpu_ns(void)
@@ -378,7 +239,7 @@ static long long cpu_ns(void)
 static void idle_pool_uses_no_time(void **state)
 {
 	const struct pool_limits limits = { .idle_ms = 1 };
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct probe p = probe(1, NULL, 10);
 	struct rusage before, after;
 
@@ -403,7 +264,7 @@ static void work_mask(struct pool_job *job)
 
 static void threads_block_signals(void **state)
 {
-	struct pool *pool = start(NULL);
+	struct pool *pool = probe_pool(NULL);
 	struct probe p = probe(1, NULL, 0);
 
 	p.job.work = work_mask;
@@ -417,7 +278,7 @@ static void threads_block_signals(void **state)
 static void stop_expires_all_and_leaves_what_hangs(void **state)
 {
 	const struct pool_limits limits = { .per_user = 2 };
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct barrier barrier;
 	struct probe p[5], refused = probe(1, NULL, 0);
 
@@ -439,7 +300,7 @@ static void stop_expires_all_and_leaves_what_hangs(void **state)
 
 static void stop_waits_for_what_runs(void **state)
 {
-	struct pool *pool = start(NULL);
+	struct pool *pool = probe_pool(NULL);
 	struct probe p = probe(1, NULL, 0);
 
 	p.sleep_us = 30000;
@@ -454,7 +315,7 @@ static void every_job_ends_exactly_once(void **state)
 {
 	enum { JOBS = 4000 };
 	const struct pool_limits limits = { .threads = 12, .per_user = 4, .idle_ms = 1 };
-	struct pool *pool = start(&limits);
+	struct pool *pool = probe_pool(&limits);
 	struct probe *p = calloc(JOBS, sizeof(*p));
 	unsigned seed = 1, finished = 0;
 
@@ -503,8 +364,8 @@ static void measure_round_trip(void **state)
 {
 	enum { TIMES = 2000 };
 	static long ns[TIMES];
-	struct pool *pool = start(NULL);
-	struct pool_job job = { no_work, reply, expire, discard, .uid = 1, .timeout_ms = POOL_TIMEOUT_MS };
+	struct pool *pool = probe_pool(NULL);
+	struct pool_job job = { no_work, reply, probe_expire, probe_discard, .timeout_ms = POOL_TIMEOUT_MS };
 
 	for (int i = 0; i < TIMES; i++) {
 		struct timespec a, b;
@@ -520,7 +381,8 @@ static void measure_round_trip(void **state)
 		ns[i] = (b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec;
 	}
 	qsort(ns, TIMES, sizeof(ns[0]), by_value);
-	printf("round trip: median %.1f us, 99%% %.1f us\n", (double)ns[TIMES / 2] / 1e3, (double)ns[TIMES * 99 / 100] / 1e3);
+	printf("round trip: median %.1f us, 99%% %.1f us\n",
+	       (double)ns[TIMES / 2] / 1e3, (double)ns[TIMES * 99 / 100] / 1e3);
 	assert_int_equal(pool_stop(pool, 1000), 0);
 }
 
@@ -546,5 +408,6 @@ int main(void)
 		cmocka_unit_test(measure_round_trip),
 	};
 
+	own_threads = count_threads();
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }
