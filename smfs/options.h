@@ -11,7 +11,8 @@
 struct options {
 	char *keydir, *mountpoint;	/* as given; NULL only where help or version is asked for */
 	char *ipcns;			/* ipcns.h; NULL: our own */
-	bool foreground, single_thread, help, version, clone_fd;
+	bool help, version;
+	int foreground, single_thread, clone_fd;	/* fuse_opt stores an int */
 	unsigned max_threads, max_idle_threads;
 	size_t default_size;		/* of an object made without a size, bytes */
 	size_t staged;			/* most bytes of one user's files in the making */

@@ -162,6 +162,12 @@ class Daemon:
     def descriptors(self):
         return len(os.listdir('/proc/%d/fd' % self.pid))
 
+    def must_not_grow(self, before, allowed):
+        """VmRSS may be ALLOWED KiB above BEFORE; a sanitizer's own memory says nothing."""
+        now = self.status('VmRSS')
+        if now - before > allowed and not os.environ.get('SMFS_SANITIZED'):
+            raise AssertionError('the daemon has %d KiB resident, %d more than allowed' % (now, now - before - allowed))
+
     def status(self, name):
         """A number of /proc/PID/status, for instance VmRSS in KiB."""
         with open('/proc/%d/status' % self.pid) as table:

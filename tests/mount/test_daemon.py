@@ -194,9 +194,7 @@ def test_mounted_twice(m):
 def test_idle_memory(m):
     m.key()
     m.run('echo hi > app.key:A; cat app.key:A; rm app.key:A', expected='hi\n')
-    rss = m.daemon.status('VmRSS')
-    if rss >= 8192:
-        raise AssertionError('idle daemon: %d KiB resident, expected under 8192' % rss)
+    m.daemon.must_not_grow(0, 8191)
 
 
 def test_an_idle_daemon_does_not_wake(m):
@@ -252,9 +250,7 @@ def test_everything_is_given_back(m):
     wait_until(lambda: not attached(), 'nothing is attached', 4)
     wait_until(lambda: m.daemon.descriptors() == settled, 'the daemon has %d descriptors again (it has %d)'
                % (settled, m.daemon.descriptors()), 4)
-    grown = m.daemon.status('VmRSS') - rss
-    if grown > 1024:
-        raise AssertionError('the daemon grew by %d KiB' % grown)
+    m.daemon.must_not_grow(rss, 1024)
 
 
 harness.main(globals())

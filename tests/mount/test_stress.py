@@ -94,7 +94,7 @@ def test_a_storm_of_opens(m):
     before = wait_until(lambda: not m.find()[0].nattch and m.daemon.descriptors(), 'nothing is attached', 3)
     in_child(opens)
     opens()
-    wait_until(lambda: m.daemon.descriptors() == before, 'the descriptors are closed', 3)
+    wait_until(lambda: m.daemon.descriptors() <= before, 'only %d descriptors are open' % before, 10)
 
 
 def cut(shmid, size=0):
