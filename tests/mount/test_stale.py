@@ -27,7 +27,7 @@ def test_gone_at_once(m):
 
 def test_ipcrm_by_a_shell(m):
     m.key()
-    m.run('echo hi > app.key:A; ls; ipcrm -a; ls; cat app.key:A 2>/dev/null || echo gone',
+    m.run('echo hi > app.key:A; ls; ipcrm --all=shm; ls; cat app.key:A 2>/dev/null || echo gone',
           expected='app.key:A\napp.key:A.refcount\ngone\n')
 
 
