@@ -13,9 +13,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "node.h"
+#include "touch.h"
 
 #define IDLE_MS 500
 #define LOOK_MS 250
@@ -40,6 +42,8 @@ static void detach(struct copying *c)
 			sm_segment_detach(c->at[i]);
 		c->at[i] = NULL;
 	}
+	free(c->touch);
+	c->touch = NULL;
 	if (c->listed)
 		TAILQ_REMOVE(&attached, c, attached);
 	c->listed = false;
@@ -99,6 +103,8 @@ static void start_timekeeper(void)
 static void keep(struct copying *c, const void *at, bool writable)
 {
 	c->at[writable] = (void *)at;
+	if (writable)
+		c->touch = touch_new(c->seg.size);
 	if (c->listed)
 		return;
 	c->listed = true;

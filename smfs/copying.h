@@ -13,6 +13,7 @@
 struct copying {
 	struct sm_segment seg;		/* as it was when the file was opened */
 	void *at[2];			/* read-only, writable; NULL: not attached */
+	struct touch *touch;		/* of at[1]; read it while holding that */
 	unsigned users;			/* requests that are using it */
 	long long used_ms;		/* CLOCK_MONOTONIC: when the last one ended */
 	bool listed;

@@ -350,6 +350,11 @@ ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, co
 
 /* ---- the rest ---- */
 
+bool file_wants_flush(const struct file *f)
+{
+	return f->staged;
+}
+
 int file_flush(struct file *f)
 {
 	return f->staged ? staged_flush(f->staged) : 0;

@@ -57,6 +57,8 @@ bool file_is_native(const struct file *f);
 bool file_write_is_slow(const struct file *f, const void *bytes, size_t n);
 ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, const struct caller *caller);
 
+/* Does file_flush() do anything? If not now, then never. */
+bool file_wants_flush(const struct file *f);
 int file_flush(struct file *f);
 int file_sync(struct file *f);
 int file_allocate(struct file *f, int mode, off_t offset, off_t length);

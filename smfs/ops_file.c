@@ -57,6 +57,7 @@ void ops_fill_open(struct file *f, struct fuse_file_info *fi)
 	 */
 	fi->direct_io = !(fi->backing_id && (fi->flags & O_ACCMODE) == O_RDONLY);
 	fi->parallel_direct_writes = 1;
+	fi->noflush = !file_wants_flush(f);	/* a round trip less for each close */
 	fi->keep_cache = 0;
 }
 
