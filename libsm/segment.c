@@ -14,6 +14,7 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -125,14 +126,14 @@ static int no_memory_or_gone(int id)
 	return sm_segment_stat(id, &seg) == 0 ? -EIO : -EIDRM;
 }
 
-int sm_segment_attach(int id, bool readonly, void **addr)
+static int attach_at(int id, const void *where, int flags, void **addr)
 {
 	_Atomic uint64_t *mark = &marks[(unsigned)id % MARKS];
 	void *at;
 	int err;
 
 	atomic_fetch_add(mark, 1);
-	at = shmat(id, NULL, readonly ? SHM_RDONLY : 0);
+	at = shmat(id, where, flags);
 	err = errno;
 	atomic_fetch_add(mark, MARK_DONE - 1);
 	if (at == (void *)-1)
@@ -141,9 +142,48 @@ int sm_segment_attach(int id, bool readonly, void **addr)
 	return 0;
 }
 
+int sm_segment_attach(int id, bool readonly, void **addr)
+{
+	return attach_at(id, NULL, readonly ? SHM_RDONLY : 0, addr);
+}
+
 int sm_segment_detach(const void *addr)
 {
 	return shmdt(addr) < 0 ? -errno : 0;
+}
+
+static size_t whole_pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+/*
+ * shmat(2) maps what the inode has, which is less where somebody truncated it; just behind would lie whatever else this
+ * process has mapped. So the whole range is reserved first, and what the segment does not fill stays inaccessible.
+ */
+int sm_segment_map(int id, size_t size, bool readonly, void **addr)
+{
+	int flags = readonly ? SHM_RDONLY : 0;
+	void *reserved = mmap(NULL, whole_pages(size), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int err;
+
+	if (reserved == MAP_FAILED)
+		return -errno;
+	err = attach_at(id, reserved, flags | SHM_REMAP, addr);
+	if (err)
+		munmap(reserved, whole_pages(size));
+	if (err == -EIO)	/* huge pages lie on other boundaries */
+		err = attach_at(id, NULL, flags, addr);
+	return err;
+}
+
+int sm_segment_unmap(const void *addr, size_t size)
+{
+	if (munmap((void *)addr, whole_pages(size)) == 0)
+		return 0;
+	return sm_segment_detach(addr);
 }
 
 int sm_segment_set(int id, uid_t uid, gid_t gid, mode_t mode)

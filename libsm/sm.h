@@ -193,6 +193,14 @@ int sm_segment_create(key_t key, size_t size, mode_t mode);
 int sm_segment_attach(int id, bool readonly, void **addr);
 int sm_segment_detach(const void *addr);
 
+/*
+ * The same for a segment of SIZE bytes that may have been truncated behind everybody's back: what is not there of
+ * [*ADDR, *ADDR + SIZE) raises SIGBUS or SIGSEGV and is never anything else's. To be let go with sm_segment_unmap(), with the
+ * same SIZE. Errors: as above.
+ */
+int sm_segment_map(int id, size_t size, bool readonly, void **addr);
+int sm_segment_unmap(const void *addr, size_t size);
+
 /* IPC_SET. (uid_t)-1, (gid_t)-1 and (mode_t)-1 leave that field. Errors: EPERM, EIDRM, EINVAL (mode > 0777). */
 int sm_segment_set(int id, uid_t uid, gid_t gid, mode_t mode);
 

@@ -39,7 +39,7 @@ static void detach(struct copying *c)
 {
 	for (int i = 0; i < 2; i++) {
 		if (c->at[i])
-			sm_segment_detach(c->at[i]);
+			sm_segment_unmap(c->at[i], c->seg.size);
 		c->at[i] = NULL;
 	}
 	free(c->touch);
@@ -127,7 +127,7 @@ void copying_offer(struct copying *c, const void *at, bool writable)
 {
 	pthread_mutex_lock(&lock);
 	if (c->at[writable])
-		sm_segment_detach(at);
+		sm_segment_unmap(at, c->seg.size);
 	else
 		keep(c, at, writable);
 	pthread_mutex_unlock(&lock);
@@ -164,7 +164,7 @@ static int hold(struct copying *c, bool writable, void **at)
 	void *have = c->at[1] ? c->at[1] : writable ? NULL : c->at[0];
 
 	if (!have) {
-		err = sm_segment_attach(c->seg.id, !writable, &have);
+		err = sm_segment_map(c->seg.id, c->seg.size, !writable, &have);
 		if (err)
 			return err;
 		keep(c, have, writable);

@@ -13,11 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "refcount.h"
 #include "staged.h"
 #include "store.h"
+
+#define CLOSE_WAIT_MS 50
 
 struct file {
 	struct node *node;
@@ -47,14 +50,14 @@ static int attach_as(struct node *n, bool write, const struct caller *caller, st
 	{
 		CALLER_SCOPE(denied, caller);
 
-		err = denied ? denied : sm_segment_attach(seg->id, !write, at);
+		err = denied ? denied : sm_segment_map(seg->id, seg->size, !write, at);
 	}
 	if (err)
 		return err == -EIDRM ? -ESTALE : err;
 	/* attached, the shmid cannot become another's any more; until then it could */
 	err = node_stat(n, seg);
 	if (err)
-		sm_segment_detach(*at);
+		sm_segment_unmap(*at, seg->size);
 	return err;
 }
 
@@ -65,7 +68,7 @@ static int check_attach(struct node *n, bool write, const struct caller *caller)
 	int err = attach_as(n, write, caller, &seg, &at);
 
 	if (!err)
-		sm_segment_detach(at);
+		sm_segment_unmap(at, seg.size);
 	return err;
 }
 
@@ -445,6 +448,19 @@ static bool mapped_by_others(int id)
 	return others;
 }
 
+/*
+ * Is N open more than MINE times? The kernel tells us of a close after close(2) has returned, so one that was just
+ * closed is given a moment.
+ */
+static bool open_otherwise(struct node *n, unsigned mine)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < CLOSE_WAIT_MS && way_opens(n) > mine; i++)
+		nanosleep(&pause, NULL);
+	return way_opens(n) > mine;
+}
+
 static int exchange(struct node *n, off_t size, const struct caller *caller, bool native)
 {
 	struct sm_segment seg, now;
@@ -454,7 +470,7 @@ static int exchange(struct node *n, off_t size, const struct caller *caller, boo
 		return err;
 	if (seg.key == IPC_PRIVATE)
 		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
-	if (way_opens(n) || mapped_by_others(seg.id))
+	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
 		return -EBUSY;
 	{
 		CALLER_SCOPE(denied, caller);
@@ -501,7 +517,7 @@ static int exchange_open(struct node *n, struct file *f, off_t size, const struc
 {
 	struct sm_segment now;
 
-	if (way_opens(n) > 1)
+	if (open_otherwise(n, 1))
 		return -EBUSY;
 
 	struct way *w = swap_way(f, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A plain memcpy from or to a segment was measured to kill the daemon, and asking first does not help, since a page
- * can go at any instant. So the handler of SIGBUS jumps out of the copy that raised it; a SIGBUS anywhere else
- * keeps its usual effect. The same with SIGSEGV: of a segment whose pages were cut off before, shmat(2) maps only
- * what is left. Only memcpy and memset run inside, which hold nothing that a jump could leave behind.
+ * can go at any instant. So the handler jumps out of the copy that raised the signal; anywhere else it keeps its
+ * usual effect. (SIGSEGV is for what a truncated segment leaves of its range, see sm_segment_map().) Only memcpy and
+ * memset run inside, which hold nothing that a jump could leave behind.
  */
 #include "guard.h"
 

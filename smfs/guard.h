@@ -7,7 +7,7 @@
 
 /*
  * Memory that may not be there: a page of a segment that was truncated by somebody, or of a hugetlb segment whose
- * pool is empty, raises SIGBUS. These calls give -EIO instead. Thread-safe. Without guard_start() SIGBUS still kills.
+ * pool is empty, raises SIGBUS. These calls give -EIO instead. Thread-safe. Without guard_start() the signal still kills.
  */
 int guard_start(void);
 

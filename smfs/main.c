@@ -99,23 +99,22 @@ static int choose_way(struct fuse_session *se, const struct options *o)
 	return err ? fail("cannot start", -err) : 0;
 }
 
-/* libfuse says some lines, such as that of the unknown options, in pieces. */
+/* libfuse hands out some lines in pieces, and begins them with its own name. */
 static void on_fuse_log(enum fuse_log_level level, const char *format, va_list args)
 {
 	static __thread char line[512];
-	static __thread size_t length;
+	size_t n = strlen(line);
 
 	if (level == FUSE_LOG_DEBUG) {
 		vfprintf(stderr, format, args);
 		return;
 	}
-	vsnprintf(line + length, sizeof(line) - length, format, args);
-	length = strlen(line);
-	if (length == 0 || (line[length - 1] != '\n' && length < sizeof(line) - 1))
+	vsnprintf(line + n, sizeof(line) - n, format, args);
+	n = strlen(line);
+	if (!n || (line[n - 1] != '\n' && n < sizeof(line) - 1))
 		return;
 	line[strcspn(line, "\n")] = '\0';
-	log_line((int)level, "%s", line);
-	length = 0;
+	log_line((int)level, "%s", strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line);
 	line[0] = '\0';
 }
 

@@ -245,11 +245,12 @@ static bool still_there(const struct list_entry *e, struct sm_segment *now)
 	       now->removed == e->seg.removed;
 }
 
+/* With a node the kernel takes an inode's number for the entry's too, and that must not be 0. */
 static struct node *entry_node(const struct list_entry *e)
 {
 	struct sm_segment now;
 
-	if (e->kind == NAME_DIR || !still_there(e, &now))
+	if (e->kind == NAME_DIR || (e->kind == NAME_OBJECT && e->seg.id == 0) || !still_there(e, &now))
 		return NULL;
 	if (e->kind == NAME_LINK)
 		return node_by_key(e->seg.key);
@@ -271,10 +272,7 @@ static size_t add_plus(struct reply *r, const struct list_entry *e, off_t next)
 	} else {
 		p.ino = 0;
 		p.attr.st_mode = entry_type(e);
-	}
-	if (p.attr.st_ino != entry_ino(r, e)) {
 		p.attr.st_ino = entry_ino(r, e);
-		p.attr_timeout = 0;	/* shmid 0: the number of the entry, which may not be 0, is not the file's */
 	}
 
 	size_t n_bytes = fuse_add_direntry_plus(r->req, r->buffer + r->used, r->size - r->used, e->name, &p, next);

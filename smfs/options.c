@@ -50,6 +50,7 @@ static int parse_size(const char *option, size_t *out)
 	unsigned shift = 0;
 
 	errno = 0;
+
 	unsigned long long n = strtoull(text, &end, 10);
 
 	switch (*end) {

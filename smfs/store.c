@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
@@ -182,7 +183,7 @@ static uint64_t pages(uint64_t bytes)
 	return bytes / page + (bytes % page != 0);
 }
 
-/* Would a segment of SIZE bytes fit where OLD goes? While we copy from it, removing it gives nothing back. */
+/* Would a segment of SIZE bytes fit where OLD goes? One that is attached stays when it is removed, and gives nothing back. */
 static int check_limits(const struct sm_segment *old, size_t size)
 {
 	struct sm_limits limits;
@@ -225,7 +226,7 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 {
 	struct sm_segment now;
 	void *to;
-	int err = sm_segment_attach(seg->id, false, &to);
+	int err = sm_segment_map(seg->id, seg->size, false, &to);
 
 	if (err)
 		return err;
@@ -234,7 +235,7 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 		err = -EIDRM;
 	else
 		err = fill(to, seg->size, arg);
-	sm_segment_detach(to);
+	sm_segment_unmap(to, seg->size);
 	return err;
 }
 
@@ -261,7 +262,7 @@ static int dress(const struct sm_segment *old, const void *contents, struct sm_s
 	return err ? err : sm_segment_stat(seg->id, seg);
 }
 
-static int resize_attached(const struct sm_segment *old, const void *contents, size_t size, struct sm_segment *out)
+static int resize_copied(const struct sm_segment *old, const void *contents, size_t size, struct sm_segment *out)
 {
 	int err = store_swap(old, size, 0600, out);	/* the caller's alone until it is dressed */
 
@@ -275,28 +276,54 @@ static int resize_attached(const struct sm_segment *old, const void *contents, s
 
 	struct sm_segment made = *out;
 
-	made.size = old->size;	/* go back */
-	store_swap(&made, old->size, 0600, out);
+	store_swap(&made, old->size, 0600, out);	/* go back */
 	if (out->id >= 0)
 		dress(old, contents, out);
 	return undressed;
 }
 
+/* A private copy of DATA's bytes: *COPY is to be unmapped. The one attachment is the judge of who may write. */
+static int copy_aside(const struct sm_segment *data, struct sm_segment *now, void **copy)
+{
+	void *at;
+	int err = sm_segment_map(data->id, data->size, false, &at);
+
+	if (err)
+		return err;
+	*copy = mmap(NULL, data->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (*copy == MAP_FAILED)
+		err = -ENOMEM;
+	else if (sm_segment_stat(data->id, now) || now->removed || !node_same_segment(data, now))
+		err = -ESTALE;
+	else if (now->nattch != 1)
+		err = -EBUSY;
+	else
+		err = guard_copy_sparse(*copy, at, data->size);
+	if (err && *copy != MAP_FAILED)
+		munmap(*copy, data->size);
+	sm_segment_unmap(at, data->size);
+	now->nattch = 0;
+	return err;
+}
+
+/*
+ * The old segment counts against the limits for as long as anybody, we too, has it attached. So its bytes are put aside
+ * before it is removed.
+ */
 int store_resize(const struct sm_segment *data, size_t size, struct sm_segment *out)
 {
 	struct sm_segment now;
-	void *at;
-	int err = sm_segment_attach(data->id, false, &at);
+	void *copy;
 
 	out->id = -1;
+
+	int err = check_limits(data, size);
+
+	if (!err)
+		err = copy_aside(data, &now, &copy);
 	if (err)
 		return err;
-	if (sm_segment_stat(data->id, &now) || now.removed || !node_same_segment(data, &now))
-		err = -ESTALE;
-	else if (now.nattch != 1)
-		err = -EBUSY;
-	else
-		err = resize_attached(&now, at, size, out);
-	sm_segment_detach(at);
+	err = resize_copied(&now, copy, size, out);
+	munmap(copy, data->size);
 	return err;
 }

@@ -41,10 +41,14 @@ struct way {
 
 static pthread_mutex_t ways = PTHREAD_MUTEX_INITIALIZER;
 static enum way_choice choice;
+static bool can_populate;
 
 int way_start(enum way_choice c)
 {
+	void *page = (void *)((uintptr_t)&page & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1));	/* of the stack */
+
 	choice = c;
+	can_populate = madvise(page, 1, MADV_POPULATE_READ) == 0;
 	return guard_start();
 }
 
@@ -102,7 +106,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 	struct way *w = calloc(1, sizeof(*w));
 
 	if (!w) {
-		sm_segment_detach(attached);
+		sm_segment_unmap(attached, seg->size);
 		return -ENOMEM;
 	}
 	w->seg = *seg;
@@ -111,7 +115,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 	int err = try_native(w, attached);
 
 	if (err == -ESTALE) {
-		sm_segment_detach(attached);
+		sm_segment_unmap(attached, seg->size);
 		free(w);
 		return err;
 	}
@@ -121,7 +125,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 				    seg->id, strerror(-err));
 		copying_open(&w->copying, seg, attached, writable);
 	} else {
-		sm_segment_detach(attached);
+		sm_segment_unmap(attached, seg->size);
 	}
 	*out = w;
 	return 0;
@@ -156,7 +160,7 @@ int way_get(struct node *n, const struct sm_segment *seg, const void *attached, 
 		if (w != fresh)
 			way_destroy(fresh);
 	} else if (w->native) {
-		sm_segment_detach(attached);
+		sm_segment_unmap(attached, seg->size);
 	} else {
 		copying_offer(&w->copying, attached, writable);
 	}
@@ -228,13 +232,16 @@ static size_t within(const struct way *w, off_t offset, size_t length)
 	return length < left ? length : left;
 }
 
-/* Pages that cannot be had make madvise fail where reading them would raise SIGBUS. */
+/*
+ * Pages that cannot be had make madvise fail where reading them would raise a signal. Before Linux 5.14 nothing asks
+ * that; the reply then fails as a whole, and the kernel makes EIO of it.
+ */
 static int check_readable(const char *at, size_t length)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)at & ~(page - 1);
 
-	if (madvise((void *)start, (uintptr_t)at + length - start, MADV_POPULATE_READ) == 0 || errno == EINVAL)
-		return 0;	/* EINVAL: a kernel before 5.14; the reply then fails as a whole, with EIO */
+	if (madvise((void *)start, (uintptr_t)at + length - start, MADV_POPULATE_READ) == 0 || !can_populate)
+		return 0;
 	return errno == ENOMEM ? -ENOMEM : -EIO;
 }
 
