@@ -203,7 +203,7 @@ int making_commit_new_bytes(struct staged *s)
 	return s->dirty_to > s->dirty_from ? making_commit(s, s->size) : 0;
 }
 
-int making_commit_default(struct staged *s, size_t default_size)
+int making_commit_default(struct staged *s)
 {
-	return s->made || s->withdrawn ? 0 : making_commit(s, s->size ? s->size : (off_t)default_size);
+	return s->made || s->withdrawn ? 0 : making_commit(s, s->size ? s->size : (off_t)staged_default_size());
 }

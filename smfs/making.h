@@ -54,10 +54,13 @@ int making_commit(struct staged *s, off_t size);
 
 /* The same if there are bytes that the segment does not have; and if there is no segment yet. */
 int making_commit_new_bytes(struct staged *s);
-int making_commit_default(struct staged *s, size_t default_size);
+int making_commit_default(struct staged *s);
 
 /* Let go of the bytes kept aside. */
 void making_forget_bytes(struct staged *s);
+
+/* What an object has that nothing was written to. */
+size_t staged_default_size(void);
 
 /* staged_bytes.c */
 ssize_t staged_bytes_write(struct staged *s, const void *bytes, size_t n, off_t offset);

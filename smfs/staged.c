@@ -22,6 +22,11 @@ static struct staged *by_key;
 static uint64_t last_serial;
 static size_t default_size = 4096;
 
+size_t staged_default_size(void)
+{
+	return default_size;
+}
+
 void staged_start(size_t size, size_t most_per_user)
 {
 	default_size = size;
@@ -102,7 +107,7 @@ static int flush_locked(struct staged *s)
 {
 	if (++s->flushes == 1 || s->dirty_to > s->dirty_from)
 		return making_commit_new_bytes(s);
-	return making_commit_default(s, default_size);
+	return making_commit_default(s);
 }
 
 /* ---- the lock is taken ---- */
@@ -284,7 +289,7 @@ int staged_touch(struct node *n)
 	if (!s)
 		return 0;
 	pthread_mutex_lock(&s->lock);
-	int err = making_commit_default(s, default_size);
+	int err = making_commit_default(s);
 
 	pthread_mutex_unlock(&s->lock);
 	unuse(s);
@@ -355,7 +360,7 @@ int staged_close(struct staged *s)
 		LOCKED(s);
 		err = making_commit_new_bytes(s);
 		if (!err)
-			err = making_commit_default(s, default_size);
+			err = making_commit_default(s);
 	}
 	pthread_mutex_lock(&table);
 	last = --s->descriptors == 0;

@@ -183,8 +183,10 @@ int staged_bytes_truncate(struct staged *s, off_t size)
 		return err;
 	if (s->settled)
 		return -EALREADY;
-	if (size == 0)
-		return empty_locked(s);
+	if (size == 0) {	/* asked for in so many words, unlike the shell's `>`: so it exists, as a touched one */
+		err = empty_locked(s);
+		return err ? err : making_commit_default(s);
+	}
 	if (s->made && (off_t)s->seg.size == size && s->size == size)
 		return 0;
 	if (s->dirty_to > size)
