@@ -73,36 +73,6 @@ static struct staged *find(key_t key)
 	return s;
 }
 
-int staged_open(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out,
-		struct node **node)
-{
-	int err = 0;
-
-	pthread_mutex_lock(&table);
-	struct staged *s = find(key);
-
-	if (s && s->creator.uid != creator->uid) {
-		err = -EACCES;
-	} else if (!s) {
-		s = staged_new(key, path, mode, creator);
-		if (s) {
-			s->serial = ++last_serial;
-			s->uses = 1;
-			HASH_ADD(hh, by_key, key, sizeof(key), s);
-			s->node->staged = s;
-		} else {
-			err = -ENOMEM;
-		}
-	}
-	if (!err) {
-		s->descriptors++;
-		*out = s;
-		*node = node_get(s->node->id);
-	}
-	pthread_mutex_unlock(&table);
-	return err;
-}
-
 static int flush_locked(struct staged *s)
 {
 	if (++s->flushes == 1 || s->dirty_to > s->dirty_from)
@@ -208,6 +178,66 @@ static bool is_made(struct staged *s)
 {
 	LOCKED(s);
 	return s->made || s->withdrawn;
+}
+
+/* One more creating descriptor of what is being made with KEY, or of a new one: 0 and *OUT. The table lock is held. */
+static int join_or_begin(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out)
+{
+	struct staged *s = find(key);
+
+	if (s && s->creator.uid != creator->uid)
+		return -EACCES;
+	if (!s) {
+		s = staged_new(key, path, mode, creator);
+		if (!s)
+			return -ENOMEM;
+		s->serial = ++last_serial;
+		s->uses = 1;
+		s->node->staged = s;
+		HASH_ADD(hh, by_key, key, sizeof(key), s);
+	}
+	s->descriptors++;
+	*out = s;
+	return 0;
+}
+
+/* The lock of the table is held. */
+static void unlist(struct staged *s)
+{
+	if (find(s->key) == s)
+		HASH_DEL(by_key, s);
+}
+
+/*
+ * What exists, or was removed again, is not being made any more, although its creator has yet to close it: the next
+ * object with its key is another one.
+ */
+static void unlist_if_made(key_t key)
+{
+	struct staged *s = of_key(key);
+
+	if (!s)
+		return;
+	if (is_made(s)) {
+		pthread_mutex_lock(&table);
+		unlist(s);
+		pthread_mutex_unlock(&table);
+	}
+	unuse(s);
+}
+
+int staged_open(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out,
+		struct node **node)
+{
+	unlist_if_made(key);
+	pthread_mutex_lock(&table);
+
+	int err = join_or_begin(key, path, mode, creator, out);
+
+	if (!err)
+		*node = node_get((*out)->node->id);
+	pthread_mutex_unlock(&table);
+	return err;
 }
 
 struct node *staged_find(key_t key)
@@ -365,7 +395,7 @@ int staged_close(struct staged *s)
 	pthread_mutex_lock(&table);
 	last = --s->descriptors == 0;
 	if (last) {
-		HASH_DEL(by_key, s);
+		unlist(s);
 		s->node->staged = NULL;
 	}
 	pthread_mutex_unlock(&table);
