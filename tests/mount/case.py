@@ -24,7 +24,7 @@ def equal(seen, expected, what=''):
 
 def short(value):
     text = repr(value)
-    return text if len(text) < 600 else text[:400] + ' ... ' + text[-100:]
+    return text if len(text) < 1600 else text[:1400] + ' ... ' + text[-100:]
 
 
 def errno_of(call, *arguments):

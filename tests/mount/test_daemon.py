@@ -18,7 +18,7 @@ def ended_by(m, number):
     m.make(contents=b'x')
     equal(m.read('app.key:A'), b'x')
     m.daemon.signal(number)
-    equal(m.daemon.wait(), 0, 'exit status')
+    equal((m.daemon.wait(), m.daemon.stderr()), (0, ''), 'exit status and stderr')
     equal(is_mounted(m.mnt), False, 'still mounted')
     equal(m.bytes_of(), b'x')
 
@@ -41,7 +41,7 @@ def test_sigterm_while_a_file_is_open(m):
     fd = os.open(m.at('app.key:A'), os.O_RDWR)
     where = os.open(m.mnt, os.O_RDONLY)
     m.daemon.signal(signal.SIGTERM)
-    equal(m.daemon.wait(), 0, 'exit status')
+    equal((m.daemon.wait(), m.daemon.stderr()), (0, ''), 'exit status and stderr')
     equal(is_mounted(m.mnt), False)
     if errno_of(os.listdir, where) not in ('ENOTCONN', 'ECONNABORTED'):
         raise AssertionError('a directory of the ended mount: ' + errno_of(os.listdir, where))
