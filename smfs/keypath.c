@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -79,6 +78,8 @@ static int complete(const struct keydir *root, unsigned flags, struct keypath *o
 
 	if (!(flags & KEYPATH_REALPATH) && !doubtful)
 		return 0;
+	if (flags & KEYPATH_CACHED)
+		return -EAGAIN;		/* rare enough */
 	const int err = real_path(root, out, &path);
 	if (!err && flags & KEYPATH_REALPATH) {
 		out->path = path;
@@ -116,13 +117,13 @@ static bool is_plain(const char *path)
 }
 
 /* May the thread search the directories on the way to KEYDIR? No name is looked up for it. */
-static int check_above(const struct keydir *root)
+static int check_above(const struct keydir *root, bool cached)
 {
-	for (unsigned i = 0; i < root->nabove; i++) {
-		if (syscall(SYS_faccessat2, root->above[i], "", X_OK, AT_EMPTY_PATH | AT_EACCESS) != 0)
-			return -errno;
-	}
-	return 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < root->nabove && !err; i++)
+		err = walk_may_search(root->above[i], cached);
+	return err;
 }
 
 int keypath_resolve(const struct keydir *root, const char *path, unsigned flags, struct keypath *out)
@@ -130,7 +131,7 @@ int keypath_resolve(const struct keydir *root, const char *path, unsigned flags,
 	*out = (struct keypath)KEYPATH_NONE;
 	if (!is_plain(path))
 		return -ENOENT;
-	const int err = check_above(root);
+	const int err = check_above(root, flags & KEYPATH_CACHED);
 	return err ? err : walk_complete(root, &root->dir, path, flags, out);
 }
 

@@ -56,6 +56,7 @@ void keydir_close(struct keydir *dir);
 enum keypath_flags {
 	KEYPATH_DIRECTORY = 1,	/* the last component must be a directory: ENOTDIR */
 	KEYPATH_REALPATH = 2,	/* fill out->path */
+	KEYPATH_CACHED = 4,	/* ask no file system, and never wait: EAGAIN where the kernel's caches cannot tell */
 };
 
 /*

@@ -114,6 +114,9 @@ struct ops_job {
 void *ops_job_new(fuse_req_t req, struct node *node, size_t size, ops_step *work, ops_step *finish, ops_step *free_);
 void ops_job_submit(void *job);
 
+/* FINISH and free a job whose work was done here. */
+void ops_job_finish(void *job);
+
 /* Reply with ERR, a positive errno, and free the job instead. */
 void ops_job_fail(void *job, int err);
 

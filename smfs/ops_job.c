@@ -24,12 +24,17 @@ static void on_work(struct pool_job *p)
 	job->work(job);
 }
 
-static void on_finish(struct pool_job *p)
+void ops_job_finish(void *p)
 {
-	struct ops_job *job = (struct ops_job *)p;
+	struct ops_job *job = p;
 
 	job->finish(job);
 	job_free(job);
+}
+
+static void on_finish(struct pool_job *p)
+{
+	ops_job_finish(p);
 }
 
 static void on_expire(struct pool_job *p)

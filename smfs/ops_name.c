@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Operations on a name in a directory: name -> key file -> key -> segment. The key file is looked at as the caller and
- * on a pool thread, since its file system may not answer; the rest is the kernel's table and takes no time.
+ * on a pool thread where its file system may not answer; the rest is the kernel's table and takes no time.
  */
 #include "ops.h"
 
@@ -19,7 +19,7 @@ struct name_job {
 	struct ops_job base;
 	char *path;			/* of the entry, below the mount */
 	struct name name;
-	bool want_real_path;
+	unsigned how;			/* enum keypath_flags */
 	struct keypath kp;		/* of the key file, or of the directory */
 	bool is_dir;
 	key_t key;
@@ -49,7 +49,7 @@ static void free_string(char **s)
 
 static int resolve_directory(struct name_job *job)
 {
-	int err = keypath_resolve(&ops.keydir, job->path, KEYPATH_DIRECTORY, &job->kp);
+	int err = keypath_resolve(&ops.keydir, job->path, job->how | KEYPATH_DIRECTORY, &job->kp);
 
 	job->is_dir = !err;
 	return err == -ENOTDIR ? -ENOENT : err;
@@ -63,7 +63,7 @@ static int resolve_key(struct name_job *job)
 		return -ENOMEM;
 	name_key_path(&job->name, path);
 
-	int err = keypath_resolve(&ops.keydir, path, job->want_real_path ? KEYPATH_REALPATH : 0, &job->kp);
+	int err = keypath_resolve(&ops.keydir, path, job->how, &job->kp);
 
 	if (!err)
 		job->key = sm_key_from_stat(&job->kp.st, job->name.proj_id);
@@ -118,6 +118,23 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
 		return NULL;
 	}
 	return job;
+}
+
+/*
+ * Handing over costs more than all the rest of a lookup. So what the kernel has in its caches, which is nearly always
+ * all of it, is resolved here: that never waits for a file system.
+ */
+static void resolve_and_finish(struct name_job *job)
+{
+	job->how |= KEYPATH_CACHED;
+	name_work(&job->base);
+	if (job->base.err != -EAGAIN) {
+		ops_job_finish(job);
+		return;
+	}
+	keypath_close(&job->kp);
+	job->how &= ~KEYPATH_CACHED;
+	ops_job_submit(job);
 }
 
 /* ---- lookup ---- */
@@ -204,7 +221,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct name_job *job = name_job(req, parent, name, lookup_finish);
 
 	if (job)
-		ops_job_submit(job);
+		resolve_and_finish(job);
 }
 
 /* ---- create ---- */
@@ -303,7 +320,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	} else {
 		job->mode = mode & 0777;
 		job->fi = *fi;
-		job->want_real_path = true;
+		job->how = KEYPATH_REALPATH;
 		ops_job_submit(job);
 	}
 }
@@ -358,5 +375,5 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct name_job *job = name_job(req, parent, name, unlink_finish);
 
 	if (job)
-		ops_job_submit(job);
+		resolve_and_finish(job);
 }

@@ -122,7 +122,7 @@ int options_parse(struct fuse_args *args, struct options *o)
 {
 	*o = (struct options){
 		.default_size = 4096, .staged = (size_t)256 << 20,
-		.max_threads = 10, .max_idle_threads = 2,
+		.max_threads = 10, .max_idle_threads = 4,
 	};
 	if (fuse_opt_parse(args, o, known, on_option))
 		return -1;
@@ -167,7 +167,7 @@ void options_print_help(const char *program)
 	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
 	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"
 	       "    -o max_threads=N       most threads that serve requests (10)\n"
-	       "    -o max_idle_threads=N  most of them that are kept idle (2)\n"
+	       "    -o max_idle_threads=N  most of them that are kept idle (4)\n"
 	       "    -o clone_fd            a device descriptor for each thread\n"
 	       "    -o allow_other         let other users in; System V decides what each may do\n"
 	       "    -o allow_root          let root in\n"

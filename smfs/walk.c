@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -31,6 +32,7 @@ struct walk {
 	struct keypath at;	/* a directory, until the last component */
 	bool borrowed;		/* at.fd is root's or the start's */
 	bool directory;		/* what the whole path has to lead to */
+	bool cached;		/* ask no file system */
 	unsigned links;
 	char *rest;		/* in text; what is still to be walked */
 	char text[WALK_LONGEST];
@@ -100,6 +102,34 @@ static void go_to(struct walk *w, const struct keypath *next, bool borrowed)
 	w->borrowed = borrowed;
 }
 
+/* O_PATH and FLAGS. Of an older kernel nothing is had from its cache alone. */
+static int open_path(int dir, const char *name, unsigned flags, bool cached)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC | flags, .resolve = cached ? RESOLVE_CACHED : 0,
+	};
+
+	if (!cached)
+		return openat(dir, name, (int)how.flags);
+
+	const int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+	if (fd < 0 && (errno == ENOSYS || errno == EINVAL))
+		errno = EAGAIN;
+	return fd;
+}
+
+int walk_may_search(int dir, bool cached)
+{
+	if (!cached)
+		return syscall(SYS_faccessat2, dir, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) != 0 ? -errno : 0;
+
+	const int fd = open_path(dir, ".", O_DIRECTORY, true);	/* looking up "." needs that right */
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 /* The next component, or NULL; what is left begins with its slash, if it had one. */
 static char *next_component(struct walk *w, char *name)
 {
@@ -125,7 +155,7 @@ static int go_up(struct walk *w)
 
 	if (is_same(&w->at, &w->root->root))
 		return 0;
-	next.fd = openat(w->at.fd, "..", O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+	next.fd = open_path(w->at.fd, "..", O_DIRECTORY, w->cached);
 	if (next.fd < 0)
 		return -errno;
 	const int err = walk_look(w->root, &w->at, &next);
@@ -153,14 +183,12 @@ static bool is_own_process(const struct keypath *dir, const char *name)
 /* The entry NAME of the directory in which W is; a link is opened itself. */
 static int open_entry(const struct walk *w, const char *name, bool directory, struct keypath *out)
 {
-	const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-
 	if (is_own_process(&w->at, name))
 		return -ENOENT;
 	/* O_DIRECTORY is what makes the kernel mount an automount point. A link is no directory. */
-	out->fd = openat(w->at.fd, name, flags | (directory ? O_DIRECTORY : 0));
+	out->fd = open_path(w->at.fd, name, directory ? O_DIRECTORY : 0, w->cached);
 	if (out->fd < 0 && errno == ENOTDIR && directory)
-		out->fd = openat(w->at.fd, name, flags);
+		out->fd = open_path(w->at.fd, name, 0, w->cached);
 	return out->fd < 0 ? -errno : walk_look(w->root, &w->at, out);
 }
 
@@ -178,6 +206,8 @@ static int follow(struct walk *w, const struct keypath *link, bool last)
 {
 	char target[PATH_MAX];
 
+	if (w->cached)
+		return -EAGAIN;		/* its text may have to be fetched */
 	if (++w->links > LINKS || link->mount_flags & MOUNT_NOSYMFOLLOW)
 		return -ELOOP;
 	if (last && !may_follow(w, link))
@@ -244,6 +274,7 @@ int walk_path(const struct keydir *root, const struct keypath *start, const char
 	w.at = *start;
 	w.borrowed = true;
 	w.directory = flags & KEYPATH_DIRECTORY;
+	w.cached = flags & KEYPATH_CACHED;
 	w.links = 0;
 	w.rest = w.text;
 	if (n >= PATH_MAX)

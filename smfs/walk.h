@@ -15,6 +15,9 @@
 int walk_path(const struct keydir *root, const struct keypath *start, const char *path, unsigned flags,
 	      struct keypath *out);
 
+/* May the calling thread search the directory DIR, a descriptor? CACHED as KEYPATH_CACHED. Errors: EACCES, EAGAIN. */
+int walk_may_search(int dir, bool cached);
+
 /*
  * Fill OUT, of which fd is open, with stat and mount; FROM (or NULL) is where it was found. No file system
  * is asked anything. Errors: EXDEV (in an smfs mount), ENOSYS (a kernel before 5.8), those of statx(2).

@@ -264,6 +264,23 @@ static void directory_is_read_beneath_a_mount_on_it(void **state)
 	close(fuse);
 }
 
+static void cached_asks_no_file_system(void **state)
+{
+	make_dir("dir", 0755);
+	make_file("dir/key");
+	assert_int_equal(symlink("dir/key", "link"), 0);
+	make_dir("silent", 0755);
+	const int fuse = mount_fuse("fuse.silent", "silent", 0);	/* whoever asks it waits for ever */
+	assert_int_equal(try("dir/key", KEYPATH_CACHED), 0);
+	assert_int_equal(try("", KEYPATH_CACHED), 0);
+	assert_int_equal(try("dir", KEYPATH_CACHED | KEYPATH_DIRECTORY), 0);
+	assert_int_equal(try("dir/key", KEYPATH_CACHED | KEYPATH_DIRECTORY), ENOTDIR);
+	assert_int_equal(try("link", KEYPATH_CACHED), EAGAIN);
+	assert_int_equal(try("silent/key", KEYPATH_CACHED), EAGAIN);
+	unmount("silent");
+	close(fuse);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(stat_is_that_of_stat),
 	TEST(empty_path_is_keydir),
@@ -280,6 +297,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(another_root),
 	TEST(one_name_in_a_directory),
 	TEST(directory_is_read_beneath_a_mount_on_it),
+	TEST(cached_asks_no_file_system),
 };
 
 TREE_MAIN(tests)
