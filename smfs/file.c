@@ -28,9 +28,7 @@ struct file {
 	struct staged *staged;		/* a creating descriptor */
 	pthread_mutex_t lock;		/* of what follows */
 	struct way *way;		/* a segment */
-	char *text;			/* a control file, as of the last read from offset 0 */
-	size_t length;
-	bool was_read;
+	struct text text;		/* a control file */
 };
 
 static bool writable(int flags)
@@ -84,32 +82,11 @@ static int open_segment(struct file *f, const struct caller *caller)
 	return err ? err : way_get(f->node, &seg, at, writable(f->flags), &f->way);
 }
 
-/* The lock is held, or nobody else has F yet. */
-static int refresh_text(struct file *f)
-{
-	char text[REFCOUNT_TEXT_MAX];
-	struct sm_segment seg;
-	int err = node_stat(f->node, &seg);
-
-	if (err)
-		return -EIDRM;
-
-	int n = refcount_text(seg.id, text);
-
-	if (n < 0)
-		return n;
-	if (!f->text && !(f->text = malloc(sizeof(text))))
-		return -ENOMEM;
-	memcpy(f->text, text, (size_t)n);
-	f->length = (size_t)n;
-	return 0;
-}
-
 static int open_refcount(struct file *f, const struct caller *caller)
 {
 	int err = check_attach(f->node, writable(f->flags), caller);
 
-	return err || (f->flags & O_ACCMODE) == O_WRONLY ? err : refresh_text(f);
+	return err || (f->flags & O_ACCMODE) == O_WRONLY ? err : text_refresh_counter(&f->text, f->node);
 }
 
 static int file_new(struct node *n, int flags, struct file **out)
@@ -121,6 +98,7 @@ static int file_new(struct node *n, int flags, struct file **out)
 	f->node = node_get(n->id);
 	f->flags = flags;
 	pthread_mutex_init(&f->lock, NULL);
+	text_init(&f->text);
 	*out = f;
 	return 0;
 }
@@ -158,36 +136,14 @@ int file_of_staged(struct node *n, struct staged *s, int flags, struct file **ou
 	return err;
 }
 
-int file_of_text(struct node *n, int flags, char *text, size_t length, struct file **out)
+int file_of_text(struct node *n, int flags, struct file **out)
 {
-	int err = (flags & O_ACCMODE) == O_RDONLY ? file_new(n, flags, out) : -EACCES;
-
-	if (err)
-		free(text);
-	else
-		file_set_text(*out, text, length);
-	return err;
+	return (flags & O_ACCMODE) == O_RDONLY ? file_new(n, flags, out) : -EACCES;
 }
 
-bool file_text_is_old(struct file *f)
+struct text *file_text(struct file *f)
 {
-	pthread_mutex_lock(&f->lock);
-	bool old = f->was_read;
-
-	f->was_read = true;
-	pthread_mutex_unlock(&f->lock);
-	return old && (f->node->kind == NODE_INFO || f->node->kind == NODE_ID_INFO);
-}
-
-void file_set_text(struct file *f, char *text, size_t length)
-{
-	pthread_mutex_lock(&f->lock);
-	char *old = f->text;
-
-	f->text = text;
-	f->length = length;
-	pthread_mutex_unlock(&f->lock);
-	free(old);
+	return f->node->kind == NODE_SEGMENT ? NULL : &f->text;
 }
 
 void file_close(struct file *f)
@@ -198,7 +154,7 @@ void file_close(struct file *f)
 		way_put(f->node, f->way);
 	node_put(f->node);
 	pthread_mutex_destroy(&f->lock);
-	free(f->text);
+	text_destroy(&f->text);
 	free(f);
 }
 
@@ -237,14 +193,10 @@ static int read_text(struct file *f, off_t offset, size_t length, void *(*buffer
 
 	if (!to)
 		return -ENOMEM;
-	pthread_mutex_lock(&f->lock);
 	if (offset == 0 && f->node->kind == NODE_REFCOUNT)
-		err = refresh_text(f);
-	if (!err && (uint64_t)offset < f->length) {
-		span->length = f->length - (size_t)offset < length ? f->length - (size_t)offset : length;
-		memcpy(to, f->text + offset, span->length);
-	}
-	pthread_mutex_unlock(&f->lock);
+		err = text_refresh_counter(&f->text, f->node);
+	if (!err)
+		span->length = text_read(&f->text, offset, to, length);
 	span->bytes = to;
 	return err;
 }

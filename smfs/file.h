@@ -7,6 +7,7 @@
 
 #include "caller.h"
 #include "node.h"
+#include "text.h"
 #include "way.h"
 
 /*
@@ -22,12 +23,11 @@ int file_open(struct node *n, int flags, const struct caller *caller, struct fil
 struct staged;
 int file_of_staged(struct node *n, struct staged *s, int flags, struct file **out);
 
-/* An open `.info` file; TEXT is malloc'd and the file's. Errors: EACCES (it is not for writing), ENOMEM; TEXT is freed. */
-int file_of_text(struct node *n, int flags, char *text, size_t length, struct file **out);
+/* An open `.info` file, whose text is still to be set. Errors: EACCES (it is not for writing), ENOMEM. */
+int file_of_text(struct node *n, int flags, struct file **out);
 
-/* Has this `.info` file been read from its start already, so that reading it once more means to look again? */
-bool file_text_is_old(struct file *f);
-void file_set_text(struct file *f, char *text, size_t length);
+/* What a control file says; NULL: it is a segment. */
+struct text *file_text(struct file *f);
 
 void file_close(struct file *f);
 

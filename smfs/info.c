@@ -247,7 +247,7 @@ static void put_all(FILE *out, const struct info_question *q, const struct findi
 	put_holders(out, seg, f);
 }
 
-ssize_t info_gather(const struct info_question *q, char **text)
+ssize_t info_gather(const struct info_question *q, char **text, struct watch_state *seen)
 {
 	struct findings f = { .nholders = 0 };
 	unsigned long own = sm_segment_own(q->seg.id), nattch = q->seg.nattch > own ? q->seg.nattch - own : 0;
@@ -258,6 +258,8 @@ ssize_t info_gather(const struct info_question *q, char **text)
 	*text = NULL;
 	classify(q, &f, &counter);
 	err = look(q, counter, &f);
+	/* a counter that the caller may not read is none that he may watch */
+	*seen = (struct watch_state){ .record = true, .seg = q->seg, .counter = f.refcount_err ? -1 : counter, .value = f.refcount };
 	if (!err && !(out = open_memstream(text, &length)))
 		err = -ENOMEM;
 	if (!err) {

@@ -8,6 +8,7 @@
 
 #include "caller.h"
 #include "keypath.h"
+#include "watch.h"
 
 /* The text of `.info` files. The names in it are a contract: smfs(5) lists them. */
 
@@ -22,9 +23,9 @@ struct info_question {
 };
 
 /*
- * Gather everything: *TEXT is malloc'd, its length is the return value. May hang with the key file's file system, so it
+ * Gather everything: *TEXT is malloc'd, its length is the return value; *SEEN is what to watch for it to change. May hang with the key file's file system, so it
  * belongs on a pool thread, which has not entered a caller. Errors: those of caller_enter(), ENOMEM.
  */
-ssize_t info_gather(const struct info_question *q, char **text);
+ssize_t info_gather(const struct info_question *q, char **text, struct watch_state *seen);
 
 #endif

@@ -138,6 +138,17 @@ static int serve(struct fuse_session *se, const struct options *o)
 	return 0;
 }
 
+static void wake(void *handle)
+{
+	fuse_lowlevel_notify_poll(handle);
+	fuse_pollhandle_destroy(handle);
+}
+
+static void drop(void *handle)
+{
+	fuse_pollhandle_destroy(handle);
+}
+
 /* Mounted: from here on nothing ends the daemon but a signal or an unmount. */
 static int run_mounted(struct fuse_session *se, const struct options *o)
 {
@@ -158,7 +169,9 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 		log_line(LOG_ERR, "cannot start: %s", strerror(-err));
 		return 1;
 	}
+	watch_start(wake, drop);
 	status = serve(se, o);
+	watch_stop();
 	fuse_remove_signal_handlers(se);
 	pool_stop(ops.pool, STOP_WAIT_MS);
 	return status;

@@ -101,4 +101,5 @@ const struct fuse_lowlevel_ops ops_table = {
 	.fsync = ops_fsync,
 	.fallocate = ops_fallocate,
 	.lseek = ops_lseek,
+	.poll = ops_poll,
 };

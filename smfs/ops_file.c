@@ -3,6 +3,7 @@
 #include "ops.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,13 +62,18 @@ void ops_fill_open(struct file *f, struct fuse_file_info *fi)
 	fi->keep_cache = 0;
 }
 
+static bool is_info(const struct node *n)
+{
+	return n->kind == NODE_INFO || n->kind == NODE_ID_INFO;
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_get(ino);
 	struct caller caller = { 0 };
 	struct file *f = NULL;
 
-	if (n && (n->kind == NODE_INFO || n->kind == NODE_ID_INFO)) {
+	if (n && is_info(n)) {
 		ops_info_open(req, n, fi);
 		return;
 	}
@@ -101,7 +107,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 		return;
 	}
 
-	if (off == 0 && file_text_is_old(f)) {
+	if (off == 0 && is_info(file_node(f)) && text_was_read(file_text(f))) {
 		ops_info_read(req, size, fi);
 		return;
 	}
@@ -195,6 +201,20 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
 	fuse_reply_err(req, -file_allocate(file_of(fi), mode, off, len));
+}
+
+/* As kernfs has it: every file can be read and written at once; that its text is another now is exceptional. */
+void ops_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+{
+	struct text *t = file_text(file_of(fi));
+	unsigned events = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+	bool changed = false;
+
+	if (!t || text_poll(t, ph, &changed)) {
+		if (ph)
+			fuse_pollhandle_destroy(ph);
+	}
+	fuse_reply_poll(req, changed ? events | POLLPRI | POLLERR : events);
 }
 
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

@@ -19,6 +19,7 @@ struct info_job {
 	size_t size;		/* to be read; 0: it is an open */
 	char *text;
 	size_t length;
+	struct watch_state seen;
 };
 
 /* Fill Q; *PATH is to be freed afterwards. */
@@ -58,7 +59,7 @@ static void info_work(struct ops_job *base)
 
 	base->err = ask(base->node, &q, &path);
 	if (!base->err) {
-		ssize_t n = info_gather(&q, &job->text);
+		ssize_t n = info_gather(&q, &job->text, &job->seen);
 
 		base->err = n < 0 ? (int)n : 0;
 		job->length = n < 0 ? 0 : (size_t)n;
@@ -77,14 +78,14 @@ static void open_finish(struct ops_job *base)
 	struct file *f = NULL;
 	int err = base->err;
 
-	if (!err) {
-		err = file_of_text(base->node, job->fi.flags, job->text, job->length, &f);
-		job->text = NULL;
-	}
+	if (!err)
+		err = file_of_text(base->node, job->fi.flags, &f);
 	if (err) {
 		fuse_reply_err(base->req, -err);
 		return;
 	}
+	text_set(file_text(f), job->text, job->length, &job->seen);
+	job->text = NULL;
 	ops_fill_open(f, &job->fi);
 	if (fuse_reply_open(base->req, &job->fi))
 		file_close(f);
@@ -118,7 +119,7 @@ static void read_finish(struct ops_job *base)
 		return;
 	}
 	memcpy(bytes, job->text, n);
-	file_set_text(f, job->text, job->length);	/* before the answer: F may be closed after it */
+	text_set(file_text(f), job->text, job->length, &job->seen);	/* before the answer: F may be closed after it */
 	job->text = NULL;
 	fuse_reply_buf(base->req, bytes, n);
 }

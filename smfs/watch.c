@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel tells when someone begins to wait and never when he has stopped. So each handle is good for a second only: then
+ * it is woken although nothing has changed, and whoever still waits comes back at once with another one.
+ *
+ * `lock` guards the list and everything in a watch. What is done under it, looking and waking, cannot block.
+ */
+#include "watch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "guard.h"
+#include "native.h"
+#include "node.h"
+
+#define EVERY_MS 100
+#define LEASE_LOOKS 10		/* looks until a handle is woken anyway */
+#define LINGER_LOOKS 3		/* looks until the way to a counter is let go when nobody came back */
+
+struct watch {
+	LIST_ENTRY(watch) entry;
+	bool listed;
+	void *handle;		/* whom to wake, or NULL */
+	int looks;		/* left until the lease, or the lingering, is over */
+	struct watch_state seen;
+	/* the way to the counter, while listed */
+	int counter;		/* its shmid, or -1 */
+	int fd;			/* a descriptor on it, or -1 */
+	void *at;		/* or an attachment, or NULL */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t news = PTHREAD_COND_INITIALIZER;	/* the list is not empty any more, or stop */
+static LIST_HEAD(, watch) watches = LIST_HEAD_INITIALIZER(watches);
+static void (*wake)(void *handle), (*drop)(void *handle);
+static pthread_t thread;
+static bool running, stopping;
+
+/* ---- looking at a counter ---- */
+
+static void let_go(struct watch *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	if (w->at)
+		sm_segment_detach(w->at);
+	w->fd = w->counter = -1;
+	w->at = NULL;
+}
+
+static int take_hold(struct watch *w, int counter)
+{
+	struct sm_segment seg;
+	int err;
+
+	if (w->counter == counter)
+		return 0;
+	let_go(w);
+	err = sm_segment_attach(counter, true, &w->at);
+	if (!err)
+		err = sm_segment_stat(counter, &seg);
+	if (!err) {
+		w->counter = counter;
+		w->fd = native_descriptor(w->at, &seg);
+		if (w->fd >= 0) {
+			sm_segment_detach(w->at);
+			w->at = NULL;
+		}
+	} else if (w->at) {
+		sm_segment_detach(w->at);
+		w->at = NULL;
+	}
+	return err;
+}
+
+static bool value_is(const struct watch *w, int value)
+{
+	int now;
+
+	if (w->fd >= 0)
+		return pread(w->fd, &now, sizeof(now), 0) == sizeof(now) && now == value;
+	return guard_copy(&now, w->at, sizeof(now)) == 0 && now == value;
+}
+
+/* ---- comparing ---- */
+
+/* Reading a counter attaches it, and so does opening a file: what we do ourselves is no news. */
+static bool same_use(const struct sm_segment *was, const struct sm_segment *now)
+{
+	if (now->lpid == getpid())
+		return true;
+	return was->lpid == now->lpid && was->nattch == now->nattch && was->atime == now->atime && was->dtime == now->dtime;
+}
+
+static bool same_record(const struct sm_segment *was, const struct sm_segment *now)
+{
+	return was->key == now->key && was->size == now->size && was->mode == now->mode && was->removed == now->removed &&
+	       was->locked == now->locked && was->uid == now->uid && was->gid == now->gid && was->cuid == now->cuid &&
+	       was->cgid == now->cgid && was->cpid == now->cpid && was->ctime == now->ctime && same_use(was, now);
+}
+
+static bool has_changed(struct watch *w)
+{
+	const struct watch_state *seen = &w->seen;
+	struct sm_segment now;
+
+	if (sm_segment_stat(seen->seg.id, &now) || now.removed != seen->seg.removed)
+		return true;
+	if (seen->record ? !same_record(&seen->seg, &now) : !node_same_segment(&seen->seg, &now))
+		return true;
+	if (seen->counter < 0)
+		return false;
+	if (seen->counter != seen->seg.id && (sm_segment_stat(seen->counter, &now) || now.removed))
+		return true;
+	return take_hold(w, seen->counter) != 0 || !value_is(w, seen->value);
+}
+
+/* ---- the thread ---- */
+
+static void unlist(struct watch *w)
+{
+	if (w->listed)
+		LIST_REMOVE(w, entry);
+	w->listed = false;
+	let_go(w);
+}
+
+static void look_at(struct watch *w)
+{
+	w->looks--;
+	if (w->handle && (w->looks <= 0 || has_changed(w))) {
+		wake(w->handle);
+		w->handle = NULL;
+		w->looks = LINGER_LOOKS;
+	} else if (!w->handle && w->looks <= 0) {
+		unlist(w);	/* nobody came back */
+	}
+}
+
+static struct timespec next_look(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += EVERY_MS * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_nsec -= 1000000000L;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static void wait_for_next(void)
+{
+	struct timespec until = next_look();
+
+	while (!stopping && pthread_cond_clockwait(&news, &lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+		;
+}
+
+static void *look_on(void *unused)
+{
+	struct watch *w, *next;
+
+	pthread_mutex_lock(&lock);
+	while (!stopping) {
+		if (LIST_EMPTY(&watches)) {
+			pthread_cond_wait(&news, &lock);
+			continue;
+		}
+		wait_for_next();
+		for (w = LIST_FIRST(&watches); w && !stopping; w = next) {
+			next = LIST_NEXT(w, entry);
+			look_at(w);
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+/* Signals are the main thread's. The lock is held. */
+static int start_thread(void)
+{
+	sigset_t all, old;
+	int err;
+
+	if (running)
+		return 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	err = pthread_create(&thread, NULL, look_on, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	running = !err;
+	return -err;
+}
+
+void watch_start(void (*wake_)(void *handle), void (*drop_)(void *handle))
+{
+	wake = wake_;
+	drop = drop_;
+}
+
+void watch_stop(void)
+{
+	pthread_mutex_lock(&lock);
+	bool join = running;
+
+	stopping = true;
+	pthread_cond_signal(&news);
+	pthread_mutex_unlock(&lock);
+	if (join)
+		pthread_join(thread, NULL);
+}
+
+/* ---- watches ---- */
+
+struct watch *watch_new(void)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (w)
+		w->fd = w->counter = -1;
+	return w;
+}
+
+static void forget(struct watch *w)
+{
+	if (w->handle)
+		drop(w->handle);
+	w->handle = NULL;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	{
+		LOCKED(&lock);
+		forget(w);
+		unlist(w);
+	}
+	free(w);
+}
+
+static void enlist(struct watch *w)
+{
+	if (!w->listed && start_thread() == 0 && !stopping) {
+		if (LIST_EMPTY(&watches))
+			pthread_cond_signal(&news);
+		LIST_INSERT_HEAD(&watches, w, entry);
+		w->listed = true;
+	}
+}
+
+bool watch_poll(struct watch *w, const struct watch_state *seen, void *handle)
+{
+	LOCKED(&lock);
+	w->seen = *seen;
+
+	bool differs = has_changed(w);
+
+	if (handle && !differs)
+		enlist(w);
+	if (handle && !differs && w->listed) {
+		forget(w);
+		w->handle = handle;
+		w->looks = LEASE_LOOKS;
+	} else if (handle) {
+		drop(handle);	/* the answer is no waiting, or there is no thread to wait with */
+	}
+	if (!w->listed)
+		let_go(w);
+	return differs;
+}
