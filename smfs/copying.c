@@ -140,12 +140,15 @@ void copying_close(struct copying *c)
 	pthread_mutex_unlock(&lock);
 }
 
-/* Gone is gone, although an attachment would still show the bytes: a file that vanished answers EIDRM. */
+/*
+ * Gone is gone, although an attachment would still show the bytes: a file that vanished answers EIDRM. One that was opened by
+ * its shmid after its removal has not vanished.
+ */
 static int check_alive(struct copying *c)
 {
 	struct sm_segment now;
 
-	if (sm_segment_stat(c->seg.id, &now) || now.removed || !node_same_segment(&c->seg, &now))
+	if (sm_segment_stat(c->seg.id, &now) || (now.removed && !c->seg.removed) || !node_same_segment(&c->seg, &now))
 		return -EIDRM;
 	c->seg = now;
 	return 0;
