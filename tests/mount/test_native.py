@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: MIT
+"""The file is the segment: what the native way promises, with numbers read from the kernel."""
+
+import ctypes
+import errno
+import itertools
+import mmap
+import os
+import random
+import subprocess
+import threading
+
+import harness
+import shm
+from case import equal, errno_of, fails
+from daemon import wait_until
+
+SIZES = (1, 4095, 5000, 65537, 1 << 20)
+MIB = 1 << 20
+SHM_HUGETLB, SHM_NORESERVE = 0o4000, 0o10000
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.splice.restype = ctypes.c_ssize_t
+
+
+def opened(m, flags, name='app.key:A'):
+    return os.open(m.at(name), flags)
+
+
+def memory():
+    """Bytes of shared memory in this machine (other processes' too)."""
+    with open('/proc/meminfo') as info:
+        return next(int(line.split()[1]) for line in info if line.startswith('Shmem:')) * 1024
+
+
+def resident(shmid):
+    with open('/proc/sysvipc/shm') as table:
+        return next(int(row[14]) for row in map(str.split, table) if row[1] == str(shmid))
+
+
+def segment_descriptors(m):
+    """Of the daemon's descriptors, those on a segment."""
+    found = 0
+    for fd in os.listdir('/proc/%d/fd' % m.daemon.pid):
+        try:
+            found += os.readlink('/proc/%d/fd/%s' % (m.daemon.pid, fd)).startswith('/SYSV')
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def inode_size(shmid):
+    """Of the segment's inode, which is what a write past the end would change."""
+    at = shm.attach(shmid)
+    with open('/proc/self/maps') as maps:
+        span = next(line.split()[0] for line in maps if line.startswith('%x-' % at))
+    try:
+        return os.stat('/proc/self/map_files/' + span).st_size
+    finally:
+        shm.detach(at)
+
+
+def test_open_files_attach_nothing(m):
+    m.key()
+    data, counter = m.make(size=100000)
+    at = shm.attach(data)
+    fds = [opened(m, flags) for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
+    os.read(fds[0], 10), os.read(fds[1], 10), os.write(fds[2], b'x')
+    if m.copying:
+        wait_until(lambda: shm.stat(data).nattch == 1, 'the daemon has let go', 3)
+    else:
+        with mmap.mmap(fds[1], 100000) as view:
+            view[5:6] = b'y'
+            equal(shm.stat(data).nattch, 1)
+        equal(shm.stat(data).nattch, 1)
+    shm.detach(at)
+    equal((shm.stat(data).nattch, shm.stat(counter).nattch), (0, 0))
+    for fd in fds:
+        os.close(fd)
+
+
+def test_memory_goes_with_the_last_close(m):
+    size = 96 * MIB
+    for remove in (lambda: os.unlink(m.at('app.key:A')), m.remove):
+        m.key()
+        m.create('app.key:A', b'x')
+        os.truncate(m.at('app.key:A'), size)
+        before = memory()
+        fd = opened(m, os.O_RDWR)
+        for offset in range(0, size, MIB):
+            os.pwrite(fd, b'x' * MIB, offset)
+        wait_until(lambda: memory() > before + size - 24 * MIB, 'the memory is in use')
+        remove()
+        if not m.copying:
+            equal(os.pread(fd, 5, size - 5), b'xxxxx', 'removed, and open')
+            equal(memory() > before + size - 24 * MIB, True, 'the memory stays while the file is open')
+        os.close(fd)
+        wait_until(lambda: memory() < before + 24 * MIB, 'the memory is given back')
+
+
+def test_descriptors_come_back(m):
+    for n in range(20):
+        m.key('k%d' % n)
+        m.make('k%d' % n, size=5000)
+    before = m.daemon.descriptors()
+    for _ in range(20):
+        fds = [opened(m, flags, 'k%d:A' % n) for n in range(20) for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
+        wait_until(lambda: segment_descriptors(m) == (0 if m.copying else 20), 'each segment has one')
+        for fd in fds:
+            os.close(fd)
+    wait_until(lambda: m.daemon.descriptors() == before, 'they are closed')
+
+
+# ---- coherence
+
+def splice(fd, offset, length):
+    """What splice(2) gives, through a pipe."""
+    inner, outer = os.pipe()
+    try:
+        at = ctypes.c_longlong(offset)
+        n = _libc.splice(fd, ctypes.byref(at), outer, None, ctypes.c_size_t(length), 0)
+        if n < 0:
+            raise OSError(ctypes.get_errno(), 'splice')
+        return os.read(inner, n) if n else b''
+    finally:
+        os.close(inner)
+        os.close(outer)
+
+
+class Views:
+    """Every way to one object's bytes."""
+
+    def __init__(self, m, data, size):
+        self.m, self.size, self.data = m, size, data
+        self.ro, self.rw, self.wo = [opened(m, f) for f in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
+        self.at = shm.attach(data)
+        self.maps = [] if m.copying else [mmap.mmap(self.rw, size),
+                                          mmap.mmap(self.ro, size, mmap.MAP_SHARED, mmap.PROT_READ)]
+        self.out = os.open(m.keys + '/out', os.O_RDWR | os.O_CREAT)
+        self.readers = [lambda o, n: os.pread(self.ro, n, o), lambda o, n: os.pread(self.rw, n, o), self.reopen,
+                        lambda o, n: ctypes.string_at(self.at + o, n)]
+        self.writers = [lambda o, b: os.pwrite(self.rw, b, o), lambda o, b: os.pwrite(self.wo, b, o),
+                        lambda o, b: ctypes.memmove(self.at + o, b, len(b))]
+        if self.maps:
+            self.readers += [lambda o, n: self.maps[0][o:o + n], lambda o, n: self.maps[1][o:o + n],
+                             lambda o, n: splice(self.ro, o, min(n, 60000)), self.copy_range]
+            self.writers += [self.store]
+
+    def store(self, offset, data):
+        self.maps[0][offset:offset + len(data)] = data
+
+    def reopen(self, offset, n):
+        with open(self.m.at('app.key:A'), 'rb', buffering=0) as f:
+            return os.pread(f.fileno(), n, offset)
+
+    def copy_range(self, offset, n):
+        """From either descriptor; None where it is refused."""
+        try:
+            n = os.copy_file_range(random.choice((self.ro, self.rw)), self.out, n, offset, 0)
+        except OSError as e:
+            equal(e.errno in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP), True, 'copy_file_range: %s' % e)
+            return None
+        return os.pread(self.out, n, 0)
+
+    def close(self):
+        for view in self.maps:
+            view.close()
+        shm.detach(self.at)
+        for fd in (self.ro, self.rw, self.wo, self.out):
+            os.close(fd)
+
+
+def test_coherence(m):
+    m.key()
+    for size in SIZES:
+        data, _ = m.make(size=size)
+        views, model = Views(m, data, size), bytearray(size)
+        for turn in range(400):
+            offset = random.randrange(size)
+            n = random.randrange(1, min(size - offset, 70000) + 1)
+            if turn % 2:
+                fresh = random.randbytes(n)
+                random.choice(views.writers)(offset, fresh)
+                model[offset:offset + n] = fresh
+            for reader in views.readers:
+                seen = reader(offset, n)
+                if seen is not None:
+                    equal(seen == bytes(model[offset:offset + len(seen)]) and len(seen) > 0, True,
+                          'turn %d, size %d: %d bytes at %d by reader %d' % (turn, size, n, offset, views.readers.index(reader)))
+        if not m.copying:
+            fails('EINVAL', splice, views.rw, 0, 1)
+        views.close()
+        m.remove()
+
+
+def test_nothing_grows(m):
+    m.key()
+    for size in (1, 4096, 5000, 65537):
+        data, _ = m.make(contents=b'x' * size)
+        fd, end = opened(m, os.O_RDWR), opened(m, os.O_WRONLY | os.O_APPEND)
+        equal(os.pwrite(fd, b'12345', size - 1), 1)
+        fails('ENOSPC', os.pwrite, fd, b'1', size)
+        fails('ENOSPC', os.write, end, b'1')
+        fails('EBUSY', os.ftruncate, fd, size + 1)
+        fails('ENOSPC', os.posix_fallocate, fd, 0, size + 1)
+        inner, outer = os.pipe()
+        os.write(outer, b'abc')
+        n = _libc.splice(inner, None, fd, ctypes.byref(ctypes.c_longlong(size - 1)), ctypes.c_size_t(3), 0)
+        equal(n <= 1, True, 'spliced past the end')
+        for each in (inner, outer, end, fd):
+            os.close(each)
+        wait_until(lambda: not shm.stat(data).nattch, 'nothing is attached', 3)
+        equal((inode_size(data), shm.stat(data).size, os.stat(m.at('app.key:A')).st_size), (size,) * 3)
+        m.remove()
+
+
+@harness.allow_other
+def test_read_only_is_read_only(m):
+    m.key()
+    data, _ = m.make(contents=b'x' * 8192, mode=0o644)
+
+    def tries():
+        path = m.at('app.key:A')
+        fails('EACCES', os.open, path, os.O_RDWR)
+        fails('EACCES', os.open, path, os.O_RDONLY | os.O_TRUNC)
+        fails('EACCES', os.truncate, path, 0)
+        fd = os.open(path, os.O_RDONLY)
+        fails('EACCES', os.open, '/proc/self/fd/%d' % fd, os.O_RDWR)
+        fails('EACCES', mmap.mmap, fd, 8192, mmap.MAP_SHARED, mmap.PROT_WRITE | mmap.PROT_READ)
+        if m.copying:
+            return
+        at = _mapped(fd, 8192)
+        equal((_libc.mprotect(ctypes.c_void_p(at), 8192, 3), ctypes.get_errno()), (-1, errno.EACCES))
+        equal(ctypes.string_at(at, 3), b'xxx')
+
+    m.as_uid(harness.USER, harness.USER, [], tries)
+    equal(shm.read(data), b'x' * 8192)
+
+
+def _mapped(fd, size):
+    _libc.mmap.restype = ctypes.c_void_p
+    _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    return _libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+
+
+# ---- huge and sparse
+
+def test_dumping_a_sparse_segment_allocates_nothing(m):
+    m.key()
+    size = 1 << 40
+    data = m.own(shm.get(m.keys_of()[0], size, shm.IPC_CREAT | SHM_NORESERVE | 0o600))
+    spots = (0, 1 << 30, size - 4096)
+    for spot in spots:
+        fd = opened(m, os.O_RDWR)
+        os.pwrite(fd, b'here', spot)
+        os.close(fd)
+    before = resident(data)
+    if m.copying:
+        return
+    equal(before, 3 * 4096)
+    for flags in (os.O_RDONLY, os.O_RDWR):
+        fd = opened(m, flags)
+        found, at = [], 0
+        while errno_of(os.lseek, fd, at, os.SEEK_DATA) == 'OK':
+            found.append(os.lseek(fd, at, os.SEEK_DATA))
+            at = os.lseek(fd, found[-1], os.SEEK_HOLE)
+        equal(tuple(found), spots)
+        for offset in (4096, 5 << 30, (1 << 30) - MIB, size - 4 * MIB):
+            os.pread(fd, 3 * MIB, offset)
+        os.close(fd)
+    m.run('dd if=app.key:A of=/dev/null bs=1M skip=1000 count=100 status=none')
+    m.run('cp --sparse=always app.key:A $K/out && du -k --apparent-size $K/out | cut -f1', expected='%d\n' % (size >> 10))
+    m.run('cmp -n 4 -i %d app.key:A $K/out && cmp -n 4 app.key:A $K/out' % (size - 4096))
+    equal(resident(data), before)
+    equal(os.stat(m.at('app.key:A')).st_blocks * 512, before)
+
+
+def test_hugetlb_segments_are_copied(m):
+    path = '/proc/sys/vm/nr_hugepages'
+    with open(path) as now:
+        had = now.read()
+    try:
+        with open(path, 'w') as now:
+            now.write('%d' % (int(had) + 2))
+        with open(path) as now:
+            if int(now.read()) < int(had) + 2:
+                return                  # no memory in one piece for them
+        m.key()
+        data = m.own(shm.get(m.keys_of()[0], 3 * MIB, shm.IPC_CREAT | SHM_HUGETLB | 0o600))
+        equal(m.write('app.key:A', b'huge'), 4)
+        equal(shm.read(data, 4), b'huge')
+        equal(os.stat(m.at('app.key:A')).st_size, 3 * MIB)
+        fd = opened(m, os.O_RDWR)
+        fails('ENODEV', mmap.mmap, fd, 4096)
+        equal(os.pread(fd, 10, 3 * MIB - 5), b'\0' * 5)
+        equal(os.pwrite(fd, b'1234567', 3 * MIB - 5), 5)
+        os.close(fd)
+        m.run('cmp -n 4 app.key:A <(printf huge) && rm app.key:A')
+    except OSError as e:
+        if e.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+    finally:
+        if os.access(path, os.W_OK):
+            with open(path, 'w') as now:
+                now.write(had)
+
+
+# ---- falling back
+
+def test_kinds_of_opens_mix(m):
+    """Whatever is open already, in whatever order: no EIO."""
+    m.key()
+    m.make(contents=b'x' * 5000)
+
+    def private(fd):
+        with mmap.mmap(fd, 5000, mmap.MAP_PRIVATE, mmap.PROT_READ) as view:
+            return view[4999:5000]
+
+    uses = ((os.O_RDONLY, lambda fd: os.pread(fd, 1, 0)), (os.O_RDWR, lambda fd: os.pread(fd, 1, 0)),
+            (os.O_WRONLY, lambda fd: os.pwrite(fd, b'x', 0) and b'x'), (os.O_RDONLY, private), (os.O_RDWR, private))
+    for order in itertools.permutations(uses):
+        fds = []
+        for flags, use in order:
+            fds.append(opened(m, flags))
+            equal(use(fds[-1]), b'x')
+        for fd in fds:
+            os.close(fd)
+
+
+def injected(m, what):
+    """strace with that fault, in every thread of the daemon."""
+    process = subprocess.Popen(['strace', '-f', '-o', '/dev/null', '-e', 'trace=ioctl,openat', '-e', 'inject=' + what,
+                                '-p', str(m.daemon.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def traced():
+        for task in os.listdir('/proc/%d/task' % m.daemon.pid):
+            with open('/proc/%d/task/%s/status' % (m.daemon.pid, task)) as status:
+                if '\nTracerPid:\t0\n' in status.read():
+                    return False
+        return True
+    wait_until(traced, 'strace has all threads')
+    return process
+
+
+def storm(m, wrong):
+    for n in range(60):
+        name = 'k%d' % (n % 4)
+        try:
+            fd = opened(m, (os.O_RDONLY, os.O_RDWR)[n % 2], name + ':A')
+            if os.pread(fd, 100, 0) != name.encode() * 50:
+                wrong.append('bytes of ' + name)
+            if n % 2 and os.pwrite(fd, name.encode(), 0) != 2:
+                wrong.append('written to ' + name)
+            os.close(fd)
+        except OSError as e:
+            wrong.append('%s: %s' % (name, e))
+
+
+@harness.deadline(90)
+def test_a_refused_registration_is_no_error(m):
+    m.daemon.may_complain = True        # that it copies instead
+    for n in range(4):
+        m.key('k%d' % n)
+        m.make('k%d' % n, contents=b'k%d' % n * 50)
+    before = m.daemon.descriptors()
+    for what in ('ioctl:error=EPERM', 'ioctl:error=ELOOP', 'ioctl:error=EMFILE:when=1+2', 'ioctl:error=ENOMEM:when=2+3'):
+        tracer = injected(m, what)
+        wrong = []
+        threads = [threading.Thread(target=storm, args=(m, wrong)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        tracer.terminate()
+        tracer.wait()
+        equal(wrong, [], what)
+    wait_until(lambda: not [s for s in shm.listing() if s.nattch], 'nothing is attached', 3)
+    wait_until(lambda: m.daemon.descriptors() <= before, 'the descriptors are closed')
+
+
+@harness.as_user
+@harness.unmounted
+def test_native_refuses_to_start_where_it_cannot_be_had(m):
+    done = subprocess.run([os.environ['SMFS'], '-f', '-o', 'access=native', m.keys, m.mnt], capture_output=True,
+                          text=True, timeout=15)
+    equal((done.returncode != 0, done.stdout, done.stderr.count('\n')), (True, '', 1), done.stderr)
+    equal('native access cannot be had (Operation not permitted)' in done.stderr, True, done.stderr)
+    equal(os.listdir(m.mnt), [])
+
+
+# ---- in any language
+
+def test_python_and_c_share_an_object_through_the_file(m):
+    if m.copying or 'POSITION' not in os.environ:
+        return
+    m.key()
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../tools/examples/position.py')
+    m.run('truncate -s 24 app.key:A')
+    m.run('python3 %s app.key:A 1.5 -2' % script, expected='1 moves, at 1.5 -2\n')
+    m.run('$POSITION app.key:A', expected='1 moves, at 1.5 -2\n')
+    m.run('$POSITION app.key:A 3 0.25', expected='2 moves, at 3 0.25\n')
+    m.run('python3 %s app.key:A' % script, expected='2 moves, at 3 0.25\n')
+    equal(shm.stat(m.data().id).nattch, 0)
+    m.remove()
+
+
+harness.main(globals())
