@@ -17,7 +17,9 @@
 
 #define NS 1000000000LL
 #define MS 1000000LL
+#define REAP_BATCH 512		/* attachments at a time */
 #define SLICE (20 * MS)		/* how often the waiting looks whether it still makes sense */
+#define STEP (MS / 5)
 #define TICK (5 * MS)		/* the coarse clock, and so the stamps, may be this much late */
 
 struct look {
@@ -88,7 +90,10 @@ static int64_t monotonic(void)
 	return ts.tv_sec * NS + ts.tv_nsec;
 }
 
-/* Until the next second begins, but a slice at most, and not past DEADLINE. */
+/*
+ * Until the next second begins, but a slice at most, and not past DEADLINE. Just after it began, in small steps: once the
+ * coarse clock has turned, whoever attaches spoils the repair, so it is to follow at once.
+ */
 static bool wait_for_second(int64_t deadline)
 {
 	int64_t ns = SLICE, left = deadline - monotonic();
@@ -97,8 +102,10 @@ static bool wait_for_second(int64_t deadline)
 	if (left <= 0)
 		return false;
 	clock_gettime(CLOCK_REALTIME, &ts);
-	if (NS - ts.tv_nsec + TICK < ns)
-		ns = NS - ts.tv_nsec + TICK;
+	if (ts.tv_nsec < TICK)
+		ns = STEP;
+	else if (NS - ts.tv_nsec < ns)
+		ns = NS - ts.tv_nsec;
 	if (left < ns)
 		ns = left;
 	nanosleep(&(struct timespec){ 0, ns }, NULL);
@@ -242,4 +249,38 @@ int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, b
 	if (freed)
 		*freed = gone;
 	return r;
+}
+
+/* Attached, none of them is stamped again by us, so one wait serves all. */
+static void wait_for_all(int wait_ms)
+{
+	int64_t deadline = monotonic() + (wait_ms > 0 ? wait_ms : 0) * MS;
+	time_t second = coarse_second();
+
+	while (coarse_second() == second && wait_for_second(deadline))
+		;
+}
+
+static void reap_batch(struct sm_repair *r, size_t n, int wait_ms)
+{
+	struct page *pages[REAP_BATCH];
+
+	for (size_t i = 0; i < n; i++) {
+		r[i].from = r[i].to = 0;
+		r[i].freed = false;
+		r[i].error = counter_attach(r[i].counter_id, false, &pages[i], NULL);
+	}
+	wait_for_all(wait_ms);
+	for (size_t i = 0; i < n; i++) {
+		if (r[i].error)
+			continue;
+		r[i].error = reap_free(pages[i], r[i].counter_id, r[i].data_id, 0, &r[i].from, &r[i].to, &r[i].freed);
+		counter_detach(pages[i]);
+	}
+}
+
+void sm_counter_reap_many(struct sm_repair *repairs, size_t n, int wait_ms)
+{
+	for (size_t done = 0; done < n; done += REAP_BATCH)
+		reap_batch(repairs + done, n - done < REAP_BATCH ? n - done : REAP_BATCH, wait_ms);
 }

@@ -285,6 +285,19 @@ int sm_counter_reap(int id, int wait_ms, int *from, int *to);
  */
 int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, bool *freed);
 
+struct sm_repair {
+	int counter_id, data_id;	/* as for sm_counter_reap_free(); the caller's */
+	int from, to;			/* what follows is the answer */
+	bool freed;
+	int error;			/* 0 or a negative errno */
+};
+
+/*
+ * sm_counter_reap_free() of many at once, which takes no longer than of one: their time stamps grow old together.
+ * Quickest just before a second ends.
+ */
+void sm_counter_reap_many(struct sm_repair *repairs, size_t n, int wait_ms);
+
 /* ---- who has a segment attached ---------------------------------------------------------------- */
 
 struct sm_holder {

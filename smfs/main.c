@@ -11,6 +11,7 @@
 
 #include "ipcns.h"
 #include "log.h"
+#include "monitor.h"
 #include "mountpoint.h"
 #include "native.h"
 #include "ops.h"
@@ -165,6 +166,8 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 	err = caller_reduce();
 	if (!err)
 		err = pool_start(&ops.pool, NULL);
+	if (!err && o->reap_seconds)
+		err = monitor_start(o->reap_seconds);
 	if (err) {
 		log_line(LOG_ERR, "cannot start: %s", strerror(-err));
 		return 1;
@@ -173,7 +176,11 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 	status = serve(se, o);
 	watch_stop();
 	fuse_remove_signal_handlers(se);
-	pool_stop(ops.pool, STOP_WAIT_MS);
+	if (pool_stop(ops.pool, STOP_WAIT_MS)) {
+		/* a thread hangs on somebody's file system and may yet come back to what would be freed below */
+		fuse_session_unmount(se);
+		_exit(status);
+	}
 	return status;
 }
 

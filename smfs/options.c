@@ -12,7 +12,7 @@
 
 #include "ipcns.h"
 
-enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_SUBTYPE };
+enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE };
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
 
@@ -32,6 +32,8 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("staged=", KEY_STAGED),
 	FUSE_OPT_KEY("access=", KEY_ACCESS),
 	{ "ipcns=%s", offsetof(struct options, ipcns), 0 },
+	FUSE_OPT_KEY("reap", KEY_REAP),
+	FUSE_OPT_KEY("reap=", KEY_REAP),
 	FUSE_OPT_KEY("subtype=", KEY_SUBTYPE),
 	FUSE_OPT_END
 };
@@ -62,6 +64,25 @@ static int parse_size(const char *option, size_t *out)
 	if (*text < '0' || *text > '9' || *end || errno || n == 0 || n > SIZE_MAX / 2 >> shift)
 		return complain(option, "not a size in bytes: write a number above 0, with K, M or G if need be");
 	*out = (size_t)n << shift;
+	return 0;
+}
+
+/* "reap" or "reap=SECONDS". */
+static int parse_seconds(const char *option, unsigned *out)
+{
+	const char *text = strchr(option, '=');
+	char *end;
+
+	*out = 1;
+	if (!text)
+		return 0;
+	errno = 0;
+
+	unsigned long n = strtoul(++text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || errno || n == 0 || n > 86400)
+		return complain(option, "not a number of seconds from 1 to 86400");
+	*out = (unsigned)n;
 	return 0;
 }
 
@@ -110,6 +131,8 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 		return parse_size(arg, &o->staged);
 	case KEY_ACCESS:
 		return parse_access(arg, &o->access);
+	case KEY_REAP:
+		return parse_seconds(arg, &o->reap_seconds);
 	case KEY_SUBTYPE:
 		return strcmp(arg, "subtype=smfs") == 0 ? 0 :
 		       complain(arg, "the type is how one smfs knows another's mount; leave it out");
@@ -164,6 +187,7 @@ void options_print_help(const char *program)
 	       "    -s                     one thread\n"
 	       "    -o size=N              size of an object made without one (4096; K, M, G understood)\n"
 	       "    -o access=WAY          the way to the bytes: auto, native or copy (auto)\n"
+	       "    -o reap[=SECONDS]      take off the references of dead holders within SECONDS (1), free what they left\n"
 	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
 	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"
 	       "    -o max_threads=N       most threads that serve requests (10)\n"

@@ -17,6 +17,7 @@ struct options {
 	size_t default_size;		/* of an object made without a size, bytes */
 	size_t staged;			/* most bytes of one user's files in the making */
 	enum way_choice access;
+	unsigned reap_seconds;		/* 0: no monitor */
 };
 
 struct fuse_args;
