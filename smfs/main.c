@@ -132,7 +132,7 @@ static int serve(struct fuse_session *se, const struct options *o)
 	fuse_loop_cfg_set_idle_threads(config, o->max_idle_threads);
 	res = o->single_thread ? fuse_session_loop(se) : fuse_session_loop_mt(se, config);
 	fuse_loop_cfg_destroy(config);
-	if (res < 0 && res != -ENODEV && res != -ENOTCONN) {
+	if (res < 0 && res != -ENODEV && res != -ENOTCONN && res != -ECONNABORTED) {
 		log_line(LOG_ERR, "stopped: %s", strerror(-res));
 		return 1;
 	}

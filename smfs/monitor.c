@@ -25,7 +25,7 @@
 #include "log.h"
 
 #define NS 1000000000L
-#define EARLY_NS 12000000L	/* before the turn of the second, on top of the time that a sweep takes */
+#define EARLY_NS 40000000L	/* before the turn of the second, on top of the time that a sweep takes */
 #define MOST_EARLY_NS (NS / 2)
 #define LONGEST_SKIP 10		/* sweeps */
 #define WAIT_MS 600		/* from the attachments of a sweep to the turn of the second, at most */
@@ -202,7 +202,11 @@ static void sleep_until_due(long early)
 	due.tv_nsec = NS - early;
 	if (every == 1 && now.tv_nsec >= due.tv_nsec)
 		due.tv_sec++;
-	clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &due, NULL);
+	do {	/* on a busy machine it may wake when the second has turned: then the next one, or the wait would be long */
+		clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &due, NULL);
+		clock_gettime(CLOCK_REALTIME, &now);
+		due.tv_sec++;
+	} while (now.tv_sec >= due.tv_sec && now.tv_sec - due.tv_sec < 2);
 }
 
 /*

@@ -216,7 +216,8 @@ int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm
 		return sm_segment_stat(id, out);
 	err = id;
 	id = sm_segment_create(old->key, old->size, mode);
-	if (id < 0 || sm_segment_stat(id, out))
+	/* EEXIST: somebody else's object has its key now, as after any removal */
+	if ((id < 0 && id != -EEXIST) || (id >= 0 && sm_segment_stat(id, out)))
 		log_line(LOG_ERR, "segment %d, key 0x%08x: lost while its size was being changed: %s",
 			 old->id, (unsigned)old->key, strerror(-err));
 	return err;
