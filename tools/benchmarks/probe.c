@@ -205,7 +205,7 @@ static double measure(const struct kind *kind)
 	if (kind->how & FIRST_PASS)
 		p.count = blocks;
 	else
-		for (long i = 0; i < blocks; i++)
+		for (long i = 0; i < blocks && (i < p.count || kind->how & RANDOM); i++)
 			kind->once((size_t)i * p.block);
 
 	double start = now_ns();
