@@ -24,6 +24,7 @@
 
 #define NOT_PERMITTED "not permitted"
 #define NOTHING "-"
+#define LOOKS 3		/* at all processes, until each attachment is one's */
 
 /* What had to be looked at as the caller. */
 struct findings {
@@ -67,6 +68,24 @@ static void classify(const struct info_question *q, struct findings *f, int *cou
 	}
 }
 
+/* A process that forks, or maps much else meanwhile, can be missed; nattch tells that someone was. */
+static int look_for_holders(const struct sm_segment *seg, struct findings *f)
+{
+	for (int i = 0; i < LOOKS; i++) {
+		struct sm_segment now;
+		unsigned long seen = 0;
+
+		free(f->holders);
+		f->holders = NULL;
+		f->nholders = sm_holder_list(seg->id, &f->holders, &f->hidden);
+		for (ssize_t j = 0; j < f->nholders; j++)
+			seen += f->holders[j].attached;
+		if (f->nholders < 0 || f->hidden || sm_segment_stat(seg->id, &now) || seen >= now.nattch)
+			break;
+	}
+	return f->nholders == -ENOMEM ? -ENOMEM : 0;
+}
+
 static int look(const struct info_question *q, int counter, struct findings *f)
 {
 	const struct sm_segment *seg = &q->seg;
@@ -89,8 +108,7 @@ static int look(const struct info_question *q, int counter, struct findings *f)
 	f->hugepage_err = hugepage_size(seg->id, &f->hugepage);
 	process_name(seg->cpid, seg->ctime, f->creator);
 	process_name(seg->lpid, seg->atime > seg->dtime ? seg->atime : seg->dtime, f->last);
-	f->nholders = sm_holder_list(seg->id, &f->holders, &f->hidden);
-	if (f->nholders == -ENOMEM)
+	if (look_for_holders(seg, f))
 		return -ENOMEM;
 	if (!f->data_key)
 		return 0;

@@ -145,7 +145,8 @@ def test_removed_but_attached(m):
         os.chmod(path, 0o644)
         equal((shm.stat(shmid).removed, shm.stat(shmid).mode), (True, 0o644))
         equal(shm.read(shmid, 4), b'KEpt')
-        wait_until(lambda: os.stat(path).st_blocks == 8, 'its memory is seen', 3)
+        pages = 2 if m.copying else 1     # copying touches what it reads
+        wait_until(lambda: os.stat(path).st_blocks == 8 * pages, 'its memory is seen', 3)
         m.run('ls -l .id | grep -c " 5000 "', expected='1\n')
         m.run('rm .id/%d' % shmid)
         equal(ids(m), [str(shmid)], 'it goes with its last user')
