@@ -8,70 +8,7 @@ import threading
 import harness
 import shm
 from case import as_uid, equal, errno_of, fails
-
-OWNER, CREATOR, STRANGER = (1001, 2001), (1002, 2002), (1003, 2003)
-CALLERS = {'owner': OWNER + ([],), 'creator': CREATOR + ([],), 'group': (1004, OWNER[1], []),
-           "creator's group": (1005, CREATOR[1], []), 'supplementary': (1006, 2006, [OWNER[1]]),
-           "supplementary creator's": (1007, 2007, [CREATOR[1]]), 'other': STRANGER + ([],), 'root': (0, 0, [])}
-
-
-def foreign(m, name, mode, contents=b'secret bytes'):
-    """Made by one user, owned by another: each of uid, gid, cuid, cgid differs."""
-    keys = m.keys_of(name)
-    ids = as_uid(CREATOR[0], CREATOR[1], [], lambda: [shm.get(key, size, shm.IPC_CREAT | 0o600)
-                                                      for key, size in zip(keys, (len(contents), 4))])
-    shm.write(ids[0], contents)
-    for shmid in ids:
-        m.own(shmid)
-        shm.set(shmid, OWNER[0], OWNER[1], mode)
-    return ids
-
-
-def attaches(shmid, readonly):
-    def call():
-        shm.detach(shm.attach(shmid, readonly))
-    return errno_of(call)
-
-
-def opens(path, flags):
-    return errno_of(lambda: os.close(os.open(path, flags)))
-
-
-@harness.allow_other
-@harness.deadline(60)
-def test_every_mode_and_caller_opens_as_shmat_attaches(m):
-    """64 read/write modes, eight callers: data and counter."""
-    ids = {}
-    for bits in range(64):
-        mode = spread(bits)
-        name = 'k%03o' % mode
-        m.key(name)
-        ids[name, mode] = foreign(m, name, mode)
-
-    def compare():
-        different = []
-        for (name, mode), (data, counter) in ids.items():
-            path = m.at(name + ':A')
-            for what, place, shmid in (('data', path, data), ('counter', path + '.refcount', counter)):
-                expected = attaches(shmid, True), attaches(shmid, False)
-                seen = opens(place, os.O_RDONLY), opens(place, os.O_RDWR)
-                if seen != expected:
-                    different.append('%s %03o: shmat %s, open %s' % (what, mode, expected, seen))
-                access = os.access(place, os.R_OK), os.access(place, os.R_OK | os.W_OK)
-                if what == 'data' and access != tuple(e == 'OK' for e in expected):
-                    different.append('%s %03o: shmat %s, access(2) %s' % (what, mode, expected, access))
-        return different
-    wrong = {}
-    for caller, (uid, gid, groups) in CALLERS.items():
-        different = as_uid(uid, gid, groups, compare)
-        if different:
-            wrong[caller] = '%d differ, first %s' % (len(different), different[:3])
-    equal(wrong, {})
-
-
-def spread(bits):
-    """Six bits to rw-rw-rw-."""
-    return (bits & 0o3) << 1 | (bits >> 2 & 0o3) << 4 | (bits >> 4 & 0o3) << 7
+from people import CALLERS, OWNER, STRANGER, attaches, foreign, opens
 
 
 @harness.allow_other
