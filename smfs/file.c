@@ -20,8 +20,6 @@
 #include "staged.h"
 #include "store.h"
 
-#define CLOSE_WAIT_MS 50
-
 struct file {
 	struct node *node;
 	int flags;
@@ -38,8 +36,7 @@ static bool writable(int flags)
 
 /* ---- opening ---- */
 
-/* Attach as CALLER, who may do so or not; *SEG is what was attached. */
-static int attach_as(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at)
+int file_attach(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at)
 {
 	int err = node_stat(n, seg);
 
@@ -59,11 +56,11 @@ static int attach_as(struct node *n, bool write, const struct caller *caller, st
 	return err;
 }
 
-static int check_attach(struct node *n, bool write, const struct caller *caller)
+int file_check(struct node *n, bool write, const struct caller *caller)
 {
 	struct sm_segment seg;
 	void *at;
-	int err = attach_as(n, write, caller, &seg, &at);
+	int err = file_attach(n, write, caller, &seg, &at);
 
 	if (!err)
 		sm_segment_unmap(at, seg.size);
@@ -78,13 +75,13 @@ static int open_segment(struct file *f, const struct caller *caller)
 
 	if (err)
 		return err == -EALREADY ? 0 : err;
-	err = attach_as(f->node, writable(f->flags), caller, &seg, &at);
+	err = file_attach(f->node, writable(f->flags), caller, &seg, &at);
 	return err ? err : way_get(f->node, &seg, at, writable(f->flags), &f->way);
 }
 
 static int open_refcount(struct file *f, const struct caller *caller)
 {
-	int err = check_attach(f->node, writable(f->flags), caller);
+	int err = file_check(f->node, writable(f->flags), caller);
 
 	return err || (f->flags & O_ACCMODE) == O_WRONLY ? err : text_refresh_counter(&f->text, f->node);
 }
@@ -303,6 +300,21 @@ ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, co
 	return written;
 }
 
+struct way *file_swap_way(struct file *f, struct way *w)
+{
+	pthread_mutex_lock(&f->lock);
+	struct way *old = f->way;
+
+	f->way = w;
+	pthread_mutex_unlock(&f->lock);
+	return old;
+}
+
+struct staged *file_staged(const struct file *f)
+{
+	return f->staged;
+}
+
 /* ---- the rest ---- */
 
 bool file_wants_flush(const struct file *f)
@@ -369,178 +381,6 @@ off_t file_seek(struct file *f, off_t offset, int whence)
 	return offset;
 }
 
-/* ---- truncating ---- */
-
-static int zero_all(struct node *n, const struct caller *caller)
-{
-	struct sm_segment seg;
-	struct way *w;
-	void *at;
-	int err = attach_as(n, true, caller, &seg, &at);
-
-	if (!err)
-		err = way_get(n, &seg, at, true, &w);
-	if (err)
-		return err;
-	err = way_zero(w, 0, (off_t)seg.size);
-	way_put(n, w);
-	return err;
-}
-
-/* Mappings made through a file count in no nattch, but /proc tells of them. */
-static bool mapped_by_others(int id)
-{
-	struct sm_holder *holders = NULL;
-	ssize_t n = sm_holder_list(id, &holders, NULL);
-	bool others = false;
-
-	for (ssize_t i = 0; i < n; i++)
-		others |= holders[i].pid != getpid();
-	free(holders);
-	return others;
-}
-
-/*
- * Is N open more than MINE times? The kernel tells us of a close after close(2) has returned, so one that was just
- * closed is given a moment.
- */
-static bool open_otherwise(struct node *n, unsigned mine)
-{
-	const struct timespec pause = { .tv_nsec = 1000000 };
-
-	for (int i = 0; i < CLOSE_WAIT_MS && way_opens(n) > mine; i++)
-		nanosleep(&pause, NULL);
-	return way_opens(n) > mine;
-}
-
-static int exchange(struct node *n, off_t size, const struct caller *caller, bool native)
-{
-	struct sm_segment seg, now;
-	int err = node_stat(n, &seg);
-
-	if (err)
-		return err;
-	if (seg.key == IPC_PRIVATE)
-		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
-	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
-		return -EBUSY;
-	{
-		CALLER_SCOPE(denied, caller);
-
-		err = denied ? denied : store_resize(&seg, (size_t)size, &now);
-		if (denied)
-			return denied;
-	}
-	if (now.id >= 0)
-		(native ? node_follow : node_move)(n, &now);
-	return err;
-}
-
-static struct way *swap_way(struct file *f, struct way *w)
-{
-	pthread_mutex_lock(&f->lock);
-	struct way *old = f->way;
-
-	f->way = w;
-	pthread_mutex_unlock(&f->lock);
-	return old;
-}
-
-/* Give F, which has let go of its way, one to what N's segment is now. */
-static int find_way_again(struct node *n, struct file *f, const struct caller *caller)
-{
-	struct sm_segment seg;
-	struct way *w;
-	void *at;
-	int err = attach_as(n, true, caller, &seg, &at);
-
-	if (!err)
-		err = way_get(n, &seg, at, true, &w);
-	if (!err)
-		swap_way(f, w);
-	return err;
-}
-
-/*
- * F's own way must be let go before its segment can be exchanged. W is kept until then, without its attachment: natively
- * the kernel goes on mapping through F what F was opened with.
- */
-static int exchange_open(struct node *n, struct file *f, off_t size, const struct caller *caller)
-{
-	struct sm_segment now;
-
-	if (open_otherwise(n, 1))
-		return -EBUSY;
-
-	struct way *w = swap_way(f, NULL);
-
-	if (!w)
-		return -EBUSY;	/* another thread is at it */
-
-	bool native = way_backing(w);
-
-	if (native)
-		way_use(w);
-	way_put(n, w);
-
-	int err = exchange(n, size, caller, native);
-
-	if (native) {
-		if (!err && sm_segment_stat(way_segment(w)->id, &now))
-			way_abandon(w);
-		way_unuse(w);
-	}
-
-	int lost = find_way_again(n, f, caller);
-
-	return err ? err : lost;
-}
-
-static int truncate_segment(struct node *n, struct file *f, off_t size, const struct caller *caller)
-{
-	struct sm_segment seg;
-
-	if (f && f->staged) {
-		int err = staged_truncate(f->staged, size);
-
-		if (err != -EALREADY)
-			return err;
-	} else {
-		struct staged *s;
-		int err = staged_share(n, caller, &s);
-
-		if (err == -EALREADY) {
-			err = staged_truncate(s, size);
-			staged_close(s);
-			return err;
-		}
-		if (err)
-			return err;
-	}
-	if (size == 0)
-		return zero_all(n, caller);
-
-	int err = check_attach(n, true, caller);
-
-	if (!err)
-		err = node_stat(n, &seg);
-	if (err || (size_t)size == seg.size)
-		return err;
-	return f && f->way ? exchange_open(n, f, size, caller) : exchange(n, size, caller, false);
-}
-
-int file_truncate(struct node *n, struct file *f, off_t size, const struct caller *caller)
-{
-	switch (n->kind) {
-	case NODE_SEGMENT:
-		return truncate_segment(n, f, size, caller);
-	case NODE_REFCOUNT:
-		return size ? -EINVAL : check_attach(n, true, caller);	/* the shell's `>` begins with it */
-	default:
-		return -EISDIR;
-	}
-}
-
 int file_access(struct node *n, int mask, const struct caller *caller)
 {
 	struct stat st;
@@ -551,5 +391,5 @@ int file_access(struct node *n, int mask, const struct caller *caller)
 		return -EACCES;	/* nothing in a segment is a program */
 	if (n->kind != NODE_SEGMENT && n->kind != NODE_REFCOUNT)
 		return mask & W_OK ? -EACCES : 0;
-	return mask & (R_OK | W_OK) ? check_attach(n, mask & W_OK, caller) : 0;
+	return mask & (R_OK | W_OK) ? file_check(n, mask & W_OK, caller) : 0;
 }

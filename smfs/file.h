@@ -64,8 +64,18 @@ int file_sync(struct file *f);
 int file_allocate(struct file *f, int mode, off_t offset, off_t length);
 off_t file_seek(struct file *f, off_t offset, int whence);
 
-/* truncate(2) of N, or ftruncate(2) where F is not NULL, as CALLER. */
-int file_truncate(struct node *n, struct file *f, off_t size, const struct caller *caller);
+/* The object in the making that F is a creating descriptor of, or NULL. */
+struct staged *file_staged(const struct file *f);
+
+/* Give F another way; returns the one it had, which is no longer F's. NULL: none for now, and requests fail. */
+struct way *file_swap_way(struct file *f, struct way *w);
+
+/*
+ * Attach N's segment as CALLER, who may do so or not: *AT is to be let go with sm_segment_unmap(), *SEG is what was
+ * attached. Errors: EACCES, ESTALE (it is gone), ENOMEM. file_check() only asks.
+ */
+int file_attach(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at);
+int file_check(struct node *n, bool write, const struct caller *caller);
 
 /* access(2): may CALLER open N for reading (R_OK), writing (W_OK)? */
 int file_access(struct node *n, int mask, const struct caller *caller);

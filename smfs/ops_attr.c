@@ -12,6 +12,7 @@
 #include "refcount.h"
 #include "staged.h"
 #include "store.h"
+#include "truncate.h"
 #include "usage.h"
 
 #define REFCOUNT_UNREADABLE_SIZE 2	/* a digit and a newline: tools take a size of 0 for an empty file */
@@ -207,7 +208,7 @@ static int set_attr(struct node *n, const struct stat *attr, int to_set, struct 
 	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		err = set_owner_and_mode(n, attr, to_set, caller);
 	if (!err && to_set & FUSE_SET_ATTR_SIZE)
-		err = file_truncate(n, f, attr->st_size, caller);
+		err = truncate_node(n, f, attr->st_size, caller);
 	if (!err && to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME))
 		err = staged_touch(n);	/* System V keeps its own times */
 	return err;

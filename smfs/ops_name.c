@@ -14,6 +14,7 @@
 #include "name.h"
 #include "staged.h"
 #include "store.h"
+#include "truncate.h"
 
 struct name_job {
 	struct ops_job base;
@@ -259,7 +260,7 @@ static int open_existing(struct name_job *job, struct node **n, struct file **f)
 	int err = file_open(*n, job->fi.flags, caller, f);
 
 	if (!err && job->fi.flags & O_TRUNC) {
-		err = file_truncate(*n, *f, 0, caller);
+		err = truncate_node(*n, *f, 0, caller);
 		if (err)
 			file_close(*f);
 	}

@@ -18,6 +18,7 @@
 
 #include "guard.h"
 #include "log.h"
+#include "native.h"
 #include "node.h"
 
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
@@ -240,91 +241,92 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 	return err;
 }
 
-struct old_contents {
-	const void *at;
-	size_t size;
-};
-
-static int fill_from_old(void *to, size_t size, void *arg)
+static int fill_from_aside(void *to, size_t size, void *arg)
 {
-	struct old_contents *old = arg;
+	const struct store_contents *c = arg;
 
-	return guard_copy_sparse(to, old->at, size < old->size ? size : old->size);
+	return guard_copy_sparse(to, c->bytes, size < c->old.size ? size : c->old.size);
 }
 
 /* Give the segment that took the old one's place its contents, owner and mode. */
-static int dress(const struct sm_segment *old, const void *contents, struct sm_segment *seg)
+static int dress(struct store_contents *c, struct sm_segment *seg)
 {
-	struct old_contents arg = { contents, old->size };
-	int err = store_fill_segment(seg, fill_from_old, &arg);
+	int err = store_fill_segment(seg, fill_from_aside, c);
 
 	if (!err)
-		err = sm_segment_set(seg->id, old->uid, old->gid, old->mode);
+		err = sm_segment_set(seg->id, c->old.uid, c->old.gid, c->old.mode);
 	return err ? err : sm_segment_stat(seg->id, seg);
 }
 
-static int resize_copied(const struct sm_segment *old, const void *contents, size_t size, struct sm_segment *out)
+int store_resize(struct store_contents *c, size_t size, struct sm_segment *out)
 {
-	int err = store_swap(old, size, 0600, out);	/* the caller's alone until it is dressed */
+	int err = store_swap(&c->old, size, 0600, out);	/* the caller's alone until it is dressed */
 
 	if (out->id < 0)
 		return err;
 
-	int undressed = dress(old, contents, out);
+	int undressed = dress(c, out);
 
 	if (!undressed || err)
 		return err;
 
 	struct sm_segment made = *out;
 
-	store_swap(&made, old->size, 0600, out);	/* go back */
+	store_swap(&made, c->old.size, 0600, out);	/* go back */
 	if (out->id >= 0)
-		dress(old, contents, out);
+		dress(c, out);
 	return undressed;
 }
 
-/* A private copy of DATA's bytes: *COPY is to be unmapped. The one attachment is the judge of who may write. */
-static int copy_aside(const struct sm_segment *data, struct sm_segment *now, void **copy)
+/* What is a hole stays one, where the descriptor tells; reading it through the mapping would make pages of it. */
+static int copy_data(char *to, const char *from, size_t size, int fd)
+{
+	off_t data = 0, hole = 0;
+	int err = 0;
+
+	while (!err && (data = lseek(fd, hole, SEEK_DATA)) >= 0 && data < (off_t)size) {
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0 || hole > (off_t)size)
+			hole = (off_t)size;
+		err = guard_copy(to + data, from + data, (size_t)(hole - data));
+	}
+	return err;
+}
+
+static int copy_attached(const struct sm_segment *data, const void *at, struct store_contents *out)
+{
+	if (sm_segment_stat(data->id, &out->old) || out->old.removed || !node_same_segment(data, &out->old))
+		return -ESTALE;
+	if (out->old.nattch != 1)
+		return -EBUSY;
+	out->bytes = mmap(NULL, data->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (out->bytes == MAP_FAILED)
+		return -ENOMEM;
+
+	int fd = native_descriptor(at, &out->old);
+	int err = fd < 0 ? guard_copy_sparse(out->bytes, at, data->size) : copy_data(out->bytes, at, data->size, fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		munmap(out->bytes, data->size);
+	out->old.nattch = 0;	/* once we have let go */
+	return err;
+}
+
+int store_put_aside(const struct sm_segment *data, struct store_contents *out)
 {
 	void *at;
 	int err = sm_segment_map(data->id, data->size, false, &at);
 
 	if (err)
-		return err;
-	*copy = mmap(NULL, data->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (*copy == MAP_FAILED)
-		err = -ENOMEM;
-	else if (sm_segment_stat(data->id, now) || now->removed || !node_same_segment(data, now))
-		err = -ESTALE;
-	else if (now->nattch != 1)
-		err = -EBUSY;
-	else
-		err = guard_copy_sparse(*copy, at, data->size);
-	if (err && *copy != MAP_FAILED)
-		munmap(*copy, data->size);
+		return err == -EIDRM ? -ESTALE : err;
+	err = copy_attached(data, at, out);
 	sm_segment_unmap(at, data->size);
-	now->nattch = 0;
 	return err;
 }
 
-/*
- * The old segment counts against the limits for as long as anybody, we too, has it attached. So its bytes are put aside
- * before it is removed.
- */
-int store_resize(const struct sm_segment *data, size_t size, struct sm_segment *out)
+void store_drop(struct store_contents *c)
 {
-	struct sm_segment now;
-	void *copy;
-
-	out->id = -1;
-
-	int err = check_limits(data, size);
-
-	if (!err)
-		err = copy_aside(data, &now, &copy);
-	if (err)
-		return err;
-	err = resize_copied(&now, copy, size, out);
-	munmap(copy, data->size);
-	return err;
+	munmap(c->bytes, c->old.size);
 }

@@ -56,10 +56,26 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out);
 
 /*
- * Replace the data segment by one of SIZE bytes with the same key, owner and mode, and the same contents as far as they
- * fit. The caller has made sure that nobody uses it through us. Errors: EBUSY (somebody is attached), ESTALE (gone),
- * EACCES (may not write), and those of store_swap(); the object is then as it was, under OUT if OUT->id is not -1.
+ * A data segment's bytes put aside, to be given to the one that takes its place: the old one counts against the limits for
+ * as long as anybody, we too, has it attached.
  */
-int store_resize(const struct sm_segment *data, size_t size, struct sm_segment *out);
+struct store_contents {
+	struct sm_segment old;
+	void *bytes;
+};
+
+/*
+ * Attaches for it with the calling thread's credentials, which should be our own: holes are then kept as holes. Errors: EBUSY
+ * (somebody is attached), ESTALE (gone), EIO, EACCES, ENOMEM. To be dropped with store_drop().
+ */
+int store_put_aside(const struct sm_segment *data, struct store_contents *out);
+void store_drop(struct store_contents *c);
+
+/*
+ * Replace that data segment by one of SIZE bytes with the same key, owner and mode, and the same contents as far as they fit.
+ * The caller has made sure that nobody uses it through us. Errors: those of store_swap(); the object is then as it was,
+ * under OUT if OUT->id is not -1.
+ */
+int store_resize(struct store_contents *c, size_t size, struct sm_segment *out);
 
 #endif
