@@ -142,13 +142,16 @@ void copying_close(struct copying *c)
 
 /*
  * Gone is gone, although an attachment would still show the bytes: a file that vanished answers EIDRM. One that was opened by
- * its shmid after its removal has not vanished.
+ * its shmid after its removal has not vanished. While it is attached, the shmid cannot be another segment's.
  */
 static int check_alive(struct copying *c)
 {
 	struct sm_segment now;
+	int err = sm_segment_stat(c->seg.id, &now);
 
-	if (sm_segment_stat(c->seg.id, &now) || (now.removed && !c->seg.removed) || !node_same_segment(&c->seg, &now))
+	if (err)
+		return err;
+	if ((now.removed && !c->seg.removed) || (!c->at[0] && !c->at[1] && !node_same_segment(&c->seg, &now)))
 		return -EIDRM;
 	c->seg = now;
 	return 0;
@@ -175,6 +178,13 @@ static int hold(struct copying *c, bool writable, void **at)
 	c->users++;
 	*at = have;
 	return 0;
+}
+
+void copying_changed(struct copying *c, const struct sm_segment *now)
+{
+	pthread_mutex_lock(&lock);
+	c->seg = *now;
+	pthread_mutex_unlock(&lock);
 }
 
 int copying_hold(struct copying *c, bool writable, void **at)

@@ -27,6 +27,9 @@ void copying_close(struct copying *c);
 /* ATTACHED serves C too, if C has none of that kind; otherwise it is detached. */
 void copying_offer(struct copying *c, const void *attached, bool writable);
 
+/* C's segment, which is NOW, was changed by us: that is no sign of another one. */
+void copying_changed(struct copying *c, const struct sm_segment *now);
+
 /*
  * The attached segment, until copying_release(). Errors: EIDRM (removed, or another segment has the shmid),
  * EACCES, ENOMEM.

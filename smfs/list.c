@@ -22,7 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uthash.h>
+
+#include "hash.h"
 
 #define FILE_BITS 0xffffffu	/* of a key: what ftok(3) takes from the file */
 
@@ -227,6 +228,10 @@ static int add_subdirectory(struct scan *scan, const char *relative)
 		return -ENOMEM;
 	memcpy(sub->name, relative, n);
 	HASH_ADD_STR(scan->subdirectories, name, sub);
+	if (!hash_added(sub->hh)) {
+		free(sub);
+		return -ENOMEM;
+	}
 	return list_add(scan->out, sub->name, NAME_DIR, NULL);
 }
 

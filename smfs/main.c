@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ipcns.h"
@@ -119,6 +120,19 @@ static void on_fuse_log(enum fuse_log_level level, const char *format, va_list a
 	line[0] = '\0';
 }
 
+/* libfuse's loop ends for want of a thread's buffer (-ENOMEM) or a thread (-1). Every request until then was answered. */
+static bool serve_on(int res)
+{
+	static long last;
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	if (res != -ENOMEM && res != -1)
+		return false;
+	log_limited(&last, LOG_WARNING, "memory is short: cannot serve for a moment");
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 /* The exit status: leaving by a signal or because it was unmounted is success. */
 static int serve(struct fuse_session *se, const struct options *o)
 {
@@ -130,7 +144,9 @@ static int serve(struct fuse_session *se, const struct options *o)
 	fuse_loop_cfg_set_clone_fd(config, o->clone_fd);
 	fuse_loop_cfg_set_max_threads(config, o->max_threads);
 	fuse_loop_cfg_set_idle_threads(config, o->max_idle_threads);
-	res = o->single_thread ? fuse_session_loop(se) : fuse_session_loop_mt(se, config);
+	do
+		res = o->single_thread ? fuse_session_loop(se) : fuse_session_loop_mt(se, config);
+	while (serve_on(res));
 	fuse_loop_cfg_destroy(config);
 	if (res < 0 && res != -ENODEV && res != -ENOTCONN && res != -ECONNABORTED) {
 		log_line(LOG_ERR, "stopped: %s", strerror(-res));

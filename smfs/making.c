@@ -98,8 +98,9 @@ static int take_back(struct staged *s)
 
 	if (denied)
 		return denied;
-	store_find(s->key, &obj);
-	return store_remove(&obj);
+	int err = store_find(s->key, &obj);
+
+	return err ? err : store_remove(&obj);
 }
 
 static int make(struct staged *s, size_t size)

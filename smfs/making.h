@@ -8,9 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
-#include <uthash.h>
 
 #include "caller.h"
+#include "hash.h"
 #include "node.h"
 
 /* One object in the making, for the files that share the work: staged.c (who), making.c (when), staged_bytes.c (what). */

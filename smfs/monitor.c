@@ -20,8 +20,8 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
-#include <uthash.h>
 
+#include "hash.h"
 #include "log.h"
 
 #define NS 1000000000L
@@ -62,6 +62,10 @@ static struct known *find_changed(const struct sm_segment *counter)
 		k->id = counter->id;
 		k->again = true;
 		HASH_ADD_INT(known, id, k);
+		if (!hash_added(k->hh)) {
+			free(k);
+			return NULL;
+		}
 	}
 	k->sweep = sweeps;
 	return changed(k, counter) ? k : NULL;

@@ -53,7 +53,7 @@ static void index_node(struct node *n)
 		HASH_ADD_KEYPTR(hh_thing, by_name, n->name, strlen(n->name), n);
 	else
 		HASH_ADD_KEYPTR(hh_thing, by_thing, &n->thing, sizeof(n->thing), n);
-	n->indexed = true;
+	n->indexed = hash_added(n->hh_thing);
 }
 
 static void unindex_node(struct node *n)
@@ -67,13 +67,19 @@ static void unindex_node(struct node *n)
 	n->indexed = false;
 }
 
+/* N, or NULL, and N is freed: memory is out. */
 static struct node *enter(struct node *n)
 {
 	if (!n)
 		return NULL;
-	n->id = ++last_id;
+	n->id = last_id + 1;
 	n->pins = 1;
 	HASH_ADD_KEYPTR(hh_id, by_id, &n->id, sizeof(n->id), n);
+	if (!hash_added(n->hh_id)) {
+		node_free(n);
+		return NULL;
+	}
+	last_id++;
 	return n;
 }
 
@@ -105,8 +111,14 @@ static struct node *find_thing(struct node_thing thing)
 static struct node *pin_or_enter(struct node *found, struct node *fresh)
 {
 	if (!found) {
-		if (enter(fresh))
+		fresh = enter(fresh);
+		if (fresh)
 			index_node(fresh);
+		if (fresh && !fresh->indexed) {
+			fresh->pins = 0;
+			release(fresh);	/* the root cannot come to this: nobody has it yet */
+			fresh = NULL;
+		}
 		return fresh;
 	}
 	node_free(fresh);
@@ -276,6 +288,8 @@ int node_stat(struct node *n, struct sm_segment *seg)
 
 	int err = sm_segment_stat(was.id, seg);
 
+	if (err && err != -EIDRM)
+		return err;
 	if (err || !node_same_segment(&was, seg))
 		return -ESTALE;
 	pthread_mutex_lock(&lock);

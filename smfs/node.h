@@ -5,7 +5,8 @@
 #include <libsm/sm.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
+
+#include "hash.h"
 
 /*
  * The inode table: node id <-> thing. A node id is a number that the kernel was given and may ask about until it

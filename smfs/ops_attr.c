@@ -157,15 +157,17 @@ static int object_of(struct node *n, struct object *obj)
 
 	if (err)
 		return err;
-	store_find_of(&seg, obj);
+	err = store_find_of(&seg, obj);
+	if (err)
+		return err;
 	if (n->kind == NODE_REFCOUNT && !seg.removed && sm_key_is_counter(seg.key)) {
 		struct object whole;
 
-		store_find(sm_key_data(seg.key), &whole);
-		if (whole.has_data)
+		err = store_find(sm_key_data(seg.key), &whole);
+		if (!err && whole.has_data)
 			*obj = whole;
 	}
-	return 0;
+	return err;
 }
 
 static int set_owner_and_mode(struct node *n, const struct stat *attr, int to_set, const struct caller *caller)
@@ -195,7 +197,11 @@ static int set_owner_and_mode(struct node *n, const struct stat *attr, int to_se
 		return err;
 	node_seen(n, &now);
 	/* it was us: a ctime that moved with nothing else is no sign of another segment now */
-	return sm_segment_stat(now.id, &now) ? -ESTALE : (node_move(n, &now), 0);
+	if (sm_segment_stat(now.id, &now))
+		return -ESTALE;
+	node_move(n, &now);
+	way_changed(n, &now);
+	return 0;
 }
 
 static int set_attr(struct node *n, const struct stat *attr, int to_set, struct file *f,

@@ -65,9 +65,11 @@ static struct node *node_in_id(const char *name, int *err)
 	int id;
 	enum name_kind kind = name_parse_id(name, &id);
 
-	*err = -ENOENT;
-	if (kind == NAME_DIR || sm_segment_stat(id, &seg))
+	*err = kind == NAME_DIR ? -ENOENT : sm_segment_stat(id, &seg);
+	if (*err) {
+		*err = *err == -EIDRM ? -ENOENT : *err;
 		return NULL;
+	}
 	n = node_by_segment(kind == NAME_INFO ? NODE_ID_INFO : NODE_SEGMENT, &seg);
 	*err = n ? 0 : -ENOMEM;
 	return n;
@@ -78,8 +80,8 @@ static struct node *node_in_key(const char *name, int *err)
 	struct node *n;
 	key_t key;
 
-	*err = -ENOENT;
-	if (!name_parse_key(name, &key) || sm_segment_find(key) < 0)
+	*err = name_parse_key(name, &key) ? sm_segment_find(key) : -ENOENT;
+	if (*err < 0)
 		return NULL;
 	n = node_by_key(key);
 	*err = n ? 0 : -ENOMEM;

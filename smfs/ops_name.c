@@ -175,7 +175,9 @@ static struct node *node_of_name(struct name_job *job, int *err)
 	struct node *n = NULL;
 	bool exists;
 
-	store_find(job->key, &obj);
+	*err = store_find(job->key, &obj);
+	if (*err)
+		return NULL;
 	switch (job->name.kind) {
 	case NAME_REFCOUNT:
 		exists = obj.has_counter;
@@ -252,12 +254,15 @@ static int open_existing(struct name_job *job, struct node **n, struct file **f)
 
 	if (job->fi.flags & O_EXCL)
 		return -EEXIST;
-	store_find(job->key, &obj);
+
+	int err = store_find(job->key, &obj);
+
+	if (err)
+		return err;
 	*n = obj.has_data ? node_by_segment(NODE_SEGMENT, &obj.data) : NULL;
 	if (!*n)
 		return obj.has_data ? -ENOMEM : -ESTALE;
-
-	int err = file_open(*n, job->fi.flags, caller, f);
+	err = file_open(*n, job->fi.flags, caller, f);
 
 	if (!err && job->fi.flags & O_TRUNC) {
 		err = truncate_node(*n, *f, 0, caller);
@@ -356,8 +361,9 @@ static void unlink_finish(struct ops_job *base)
 
 	if (!err && job->is_dir)
 		err = -EISDIR;
+	if (!err)
+		err = store_find(job->key, &obj);
 	if (!err) {
-		store_find(job->key, &obj);
 		if (job->name.kind == NAME_OBJECT)
 			err = unlink_object(job, &obj);
 		else if (job->name.kind == NAME_REFCOUNT)

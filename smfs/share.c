@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <syslog.h>
-#include <uthash.h>
 
+#include "hash.h"
 #include "log.h"
 
 struct share {
@@ -45,6 +45,10 @@ static int take(uid_t uid, size_t bytes)
 			return -ENOMEM;
 		s->uid = uid;
 		HASH_ADD(hh, shares, uid, sizeof(uid), s);
+		if (!hash_added(s->hh)) {
+			free(s);
+			return -ENOMEM;
+		}
 	}
 	s->bytes += bytes;
 	return 0;

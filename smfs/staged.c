@@ -191,10 +191,14 @@ static int join_or_begin(key_t key, const char *path, mode_t mode, const struct 
 		s = staged_new(key, path, mode, creator);
 		if (!s)
 			return -ENOMEM;
+		HASH_ADD(hh, by_key, key, sizeof(key), s);
+		if (!hash_added(s->hh)) {
+			staged_free(s);
+			return -ENOMEM;
+		}
 		s->serial = ++last_serial;
 		s->uses = 1;
 		s->node->staged = s;
-		HASH_ADD(hh, by_key, key, sizeof(key), s);
 	}
 	s->descriptors++;
 	*out = s;

@@ -24,28 +24,38 @@
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
 #define TRIES 16		/* races with other makers of the same key that are worth losing */
 
-void store_find(key_t data_key, struct object *out)
+int store_find(key_t data_key, struct object *out)
 {
-	out->has_data = sm_segment_stat_key(data_key, &out->data) == 0;
-	out->has_counter = sm_key_is_data(data_key) &&
-			   sm_segment_stat_key(sm_key_counter(data_key), &out->counter) == 0;
+	int data = sm_segment_stat_key(data_key, &out->data);
+	int counter = sm_key_is_data(data_key) ? sm_segment_stat_key(sm_key_counter(data_key), &out->counter) : -ENOENT;
+
+	out->has_data = data == 0;
+	out->has_counter = counter == 0;
+	/* only ENOENT means that there is none */
+	if (data && data != -ENOENT)
+		return data;
+	return counter && counter != -ENOENT ? counter : 0;
 }
 
-void store_find_of(const struct sm_segment *data, struct object *out)
+int store_find_of(const struct sm_segment *data, struct object *out)
 {
+	int counter = sm_key_is_data(data->key) && !data->removed ?
+		      sm_segment_stat_key(sm_key_counter(data->key), &out->counter) : -ENOENT;
+
 	out->data = *data;
 	out->has_data = true;
-	out->has_counter = sm_key_is_data(data->key) && !data->removed &&
-			   sm_segment_stat_key(sm_key_counter(data->key), &out->counter) == 0;
+	out->has_counter = counter == 0;
+	return counter == -ENOENT ? 0 : counter;
 }
 
 /* The kernel's own answer, by two segments without a name that are gone again at once. */
 int store_may_create(key_t data_key)
 {
 	struct object obj;
-	int probe[2], n = 0, err = 0;
+	int probe[2], n = 0, err = store_find(data_key, &obj);
 
-	store_find(data_key, &obj);
+	if (err)
+		return err;
 	if (obj.has_data)
 		return -EEXIST;
 	for (int wanted = obj.has_counter ? 1 : 2; n < wanted; n++) {
@@ -74,8 +84,7 @@ static void remove_stale_counter(key_t data_key)
 {
 	struct object obj;
 
-	store_find(data_key, &obj);
-	if (obj.has_counter && !obj.has_data && obj.counter.nattch == 0 &&
+	if (store_find(data_key, &obj) == 0 && obj.has_counter && !obj.has_data && obj.counter.nattch == 0 &&
 	    time(NULL) - obj.counter.ctime > STALE_COUNTER_SECONDS)
 		sm_segment_remove(obj.counter.id);
 }
@@ -87,8 +96,8 @@ static int provide_counter(key_t counter_key, mode_t mode, const char *path, int
 	for (int i = 0; i < TRIES; i++) {
 		int id = sm_segment_find(counter_key);
 
-		if (id >= 0)
-			return 0;
+		if (id != -ENOENT)
+			return id < 0 ? id : 0;
 		id = sm_counter_create(counter_key, mode, path);
 		if (id >= 0) {
 			*made = id;
@@ -104,8 +113,10 @@ int store_create(key_t data_key, size_t size, mode_t mode, const char *path, str
 {
 	int counter;
 
-	if (sm_segment_find(data_key) >= 0)
-		return -EEXIST;
+	int found = sm_segment_find(data_key);
+
+	if (found != -ENOENT)
+		return found < 0 ? found : -EEXIST;
 	remove_stale_counter(data_key);
 
 	int err = provide_counter(sm_key_counter(data_key), mode, path, &counter);

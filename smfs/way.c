@@ -202,6 +202,14 @@ unsigned way_opens(struct node *n)
 	return opens;
 }
 
+void way_changed(struct node *n, const struct sm_segment *now)
+{
+	pthread_mutex_lock(&ways);
+	if (n->way && !n->way->native && n->way->seg.id == now->id)
+		copying_changed(&n->way->copying, now);
+	pthread_mutex_unlock(&ways);
+}
+
 bool way_is_native(struct node *n)
 {
 	pthread_mutex_lock(&ways);

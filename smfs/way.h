@@ -35,6 +35,9 @@ void way_unuse(struct way *w);
 /* Open files that have N's segment now. */
 unsigned way_opens(struct node *n);
 
+/* N's segment, which is NOW, was given another owner or mode by us, or the same again. */
+void way_changed(struct node *n, const struct sm_segment *now);
+
 /* Are N's bytes reached natively, or, while nobody has it open, would they be if its pages are ordinary ones? */
 bool way_is_native(struct node *n);
 

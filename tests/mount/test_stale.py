@@ -2,6 +2,7 @@
 """Nothing is cached that can go stale: what other programs do is seen at once, and no handle shows another's bytes."""
 
 import os
+import time
 import threading
 
 import harness
@@ -211,6 +212,24 @@ def test_a_directory_is_replaced(m):
     equal(m.read('moved/app.key:A'), b'x')
     equal(m.listing('moved'), ['app.key:A', 'app.key:A.refcount'])
     os.unlink(m.at('moved/app.key:A'))
+
+
+def test_an_open_file_outlives_a_mode_that_is_set_again(m):
+    """IPC_SET moves ctime, by which another segment with the same shmid would be known."""
+    m.key()
+    shmid, _ = m.make(contents=b'x' * 5000)
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    for pause in 0.2, 1.2:      # copying: attached, and let go
+        time.sleep(1.1)
+        equal(os.pread(fd, 1, 4999), b'x')
+        time.sleep(pause)
+        os.chmod(m.at('app.key:A'), 0o666)
+        equal(os.pread(fd, 1, 4999), b'x', 'after chmod through the mount, %g s idle' % pause)
+    time.sleep(1.1)
+    equal(os.pread(fd, 1, 4999), b'x')
+    shm.set(shmid, mode=0o666)
+    equal(os.pread(fd, 1, 4999), b'x', 'after IPC_SET by another program')
+    os.close(fd)
 
 
 harness.main(globals())
