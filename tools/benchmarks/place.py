@@ -114,8 +114,8 @@ class Place:
         return float(command(self.probe_path, kind, str(target), str(block), str(count)))
 
     @staticmethod
-    def run(*words):
+    def run(*words, cwd='/'):
         """Nanoseconds from starting a program, which prints to /dev/null, to its end."""
         start = time.monotonic_ns()
-        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=cwd, check=True)
         return time.monotonic_ns() - start
