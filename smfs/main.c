@@ -10,11 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "ipcns.h"
 #include "log.h"
 #include "monitor.h"
 #include "mountpoint.h"
 #include "native.h"
+#include "notify.h"
 #include "ops.h"
 #include "options.h"
 #include "staged.h"
@@ -189,7 +191,9 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 		return 1;
 	}
 	watch_start(wake, drop);
+	notify_send("READY=1");
 	status = serve(se, o);
+	notify_send("STOPPING=1");
 	watch_stop();
 	fuse_remove_signal_handlers(se);
 	if (pool_stop(ops.pool, STOP_WAIT_MS)) {
@@ -200,12 +204,33 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 	return status;
 }
 
+/*
+ * The source is KEYDIR, for `mount -a` to see that its line in fstab is mounted already; -o fsname of the user comes
+ * later and wins.
+ */
+static int add_mount_options(struct fuse_args *args)
+{
+	AUTO_FREE char *source = NULL;
+	char *escaped = NULL;
+
+	if (asprintf(&source, "fsname=%s", ops.keydir.dir.path) < 0)
+		source = NULL;
+
+	int err = source ? fuse_opt_add_opt_escaped(&escaped, source) : -1;
+	AUTO_FREE char *first = escaped;
+
+	if (err || fuse_opt_insert_arg(args, 1, "-o") || fuse_opt_insert_arg(args, 2, first) ||
+	    fuse_opt_add_arg(args, "-osubtype=smfs,nosuid,nodev,noexec"))
+		return fail("cannot start", ENOMEM);
+	return 0;
+}
+
 static int run(struct fuse_args *args, const struct options *o)
 {
 	if (mountpoint_prepare(o->mountpoint) || open_keydir(o) || start_core(o) || mountpoint_check_device())
 		return 1;
-	if (fuse_opt_add_arg(args, "-ofsname=smfs,subtype=smfs,nosuid,nodev,noexec"))
-		return fail("cannot start", ENOMEM), 1;
+	if (add_mount_options(args))
+		return 1;
 
 	struct fuse_session *se = fuse_session_new(args, &ops_table, sizeof(ops_table), NULL);
 

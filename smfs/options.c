@@ -12,7 +12,7 @@
 
 #include "ipcns.h"
 
-enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE };
+enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT };
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
 
@@ -35,6 +35,20 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("reap", KEY_REAP),
 	FUSE_OPT_KEY("reap=", KEY_REAP),
 	FUSE_OPT_KEY("subtype=", KEY_SUBTYPE),
+	FUSE_OPT_KEY("remount", KEY_REMOUNT),
+	/* what mount(8) and fstab tell themselves: mount.fuse3 leaves out some of it only */
+	FUSE_OPT_KEY("auto", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("noauto", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("user", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("nouser", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("users", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("owner", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("group", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("defaults", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("nofail", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("_netdev", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("comment=", FUSE_OPT_KEY_DISCARD),
+	FUSE_OPT_KEY("relatime", FUSE_OPT_KEY_DISCARD),	/* as it is anyway */
 	FUSE_OPT_END
 };
 
@@ -136,6 +150,9 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 	case KEY_SUBTYPE:
 		return strcmp(arg, "subtype=smfs") == 0 ? 0 :
 		       complain(arg, "the type is how one smfs knows another's mount; leave it out");
+	case KEY_REMOUNT:
+		return complain(arg, "a running smfs cannot be changed: unmount it and mount it again "
+				"(mount -i -o remount,ro changes the mount alone)");
 	default:
 		return 1;
 	}
@@ -149,6 +166,11 @@ int options_parse(struct fuse_args *args, struct options *o)
 	};
 	if (fuse_opt_parse(args, o, known, on_option))
 		return -1;
+	/* both operands are taken out; what libfuse is given gets options behind its own */
+	if (args->allocated && strcmp(args->argv[args->argc - 1], "--") == 0) {
+		free(args->argv[--args->argc]);
+		args->argv[args->argc] = NULL;
+	}
 	if (o->help || o->version)
 		return 0;
 	if (!o->mountpoint) {

@@ -16,10 +16,42 @@ if ! $private true; then
 fi
 
 tree=$(mktemp -d)
-trap 'rm -rf "$tree"' EXIT
-meson install -C "$build" --no-rebuild --skip-subprojects --quiet --destdir "$tree" >/dev/null
+lists=$(mktemp -d)
+trap 'rm -rf "$tree" "$lists"' EXIT
+meson install -C "$build" --no-rebuild --quiet --destdir "$tree" >/dev/null
 
-for file in include/SMObject.hpp include/libsm/SMObject.hpp include/libsm/sm.h man3/libsm.3 man3/sm_access.3 man3/SMObject.3 man1/smfs.1 man5/smfs.5; do
+# Nothing but ours, and all of it; the pages of section 3 are looked at below.
+prefix=$(meson introspect "$build" --buildoptions | python3 -c '
+import json, sys
+print(next(o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"))')
+find "$tree" ! -type d ! -path '*/man3/*' | sed "s,^$tree$prefix/,,; s,^lib/[a-z0-9_]*-linux-[a-z]*/,lib/,; s,\(libsm.so.[0-9]*\)[.0-9]*,\1," |
+	sort -u >"$lists/installed"
+sort >"$lists/expected" <<'END'
+bin/smctl
+bin/smfs
+include/SMObject.hpp
+include/libsm/SMObject.hpp
+include/libsm/sm.h
+lib/libsm.a
+lib/libsm.so
+lib/libsm.so.1
+lib/pkgconfig/libsm.pc
+lib/systemd/system/smfs@.service
+share/bash-completion/completions/smctl
+share/bash-completion/completions/smfs
+share/fish/vendor_completions.d/smctl.fish
+share/fish/vendor_completions.d/smfs.fish
+share/man/man1/smctl.1
+share/man/man1/smfs.1
+share/man/man5/smfs.5
+share/zsh/site-functions/_smctl
+share/zsh/site-functions/_smfs
+END
+if ! diff "$lists/expected" "$lists/installed"; then
+	! grep -q fuse "$lists/installed" || echo "libfuse was unpacked before it was patched: rm -r subprojects/fuse-3.17.2, and build anew"
+	die "what is installed (>) is not what should be (<)"
+fi
+for file in man3/libsm.3 man3/sm_access.3 man3/SMObject.3; do
 	[ -n "$(find "$tree" -path "*/$file*")" ] || die "$file is not installed"
 done
 
