@@ -5,6 +5,7 @@
  */
 #include "attr.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,9 +106,16 @@ void attr_own_directory(const char *path, struct stat *out)
 	out->st_atim = out->st_ctim = out->st_mtim;
 }
 
-void attr_link(const struct sm_segment *seg, size_t target_length, struct stat *out)
+int attr_link_target(int id, char target[ATTR_TARGET_MAX])
 {
-	attr_beside(seg, attr_ino_link(seg->key), S_IFLNK | 0777, target_length, out);
+	return snprintf(target, ATTR_TARGET_MAX, "../.id/%d", id);
+}
+
+void attr_link(const struct sm_segment *seg, struct stat *out)
+{
+	char target[ATTR_TARGET_MAX];
+
+	attr_beside(seg, attr_ino_link(seg->key), S_IFLNK | 0777, (uint64_t)attr_link_target(seg->id, target), out);
 }
 
 void attr_statfs(const struct sm_limits *limits, uint64_t memory, struct statvfs *out)

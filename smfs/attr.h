@@ -30,8 +30,10 @@ void attr_directory(const struct stat *real, const char *path, struct stat *out)
 /* .id or .key, PATH: they are the mount's own and change all the time. */
 void attr_own_directory(const char *path, struct stat *out);
 
-/* A link of .key to SEG's file. */
-void attr_link(const struct sm_segment *seg, size_t target_length, struct stat *out);
+/* A link of .key to SEG's file, and what it says: its length. */
+#define ATTR_TARGET_MAX sizeof("../.id/2147483647")
+void attr_link(const struct sm_segment *seg, struct stat *out);
+int attr_link_target(int id, char target[ATTR_TARGET_MAX]);
 
 /*
  * statvfs: blocks are pages of shared memory against SHMALL, or RAM plus swap (bytes) where that is less; files are

@@ -18,6 +18,13 @@
 #include "store.h"
 #include "way.h"
 
+static size_t default_size = 4096;
+
+void making_start(size_t size)
+{
+	default_size = size;
+}
+
 void making_forget_bytes(struct staged *s)
 {
 	if (s->memfd >= 0)
@@ -206,5 +213,5 @@ int making_commit_new_bytes(struct staged *s)
 
 int making_commit_default(struct staged *s)
 {
-	return s->made || s->withdrawn ? 0 : making_commit(s, s->size ? s->size : (off_t)staged_default_size());
+	return s->made || s->withdrawn ? 0 : making_commit(s, s->size ? s->size : (off_t)default_size);
 }

@@ -59,8 +59,8 @@ int making_commit_default(struct staged *s);
 /* Let go of the bytes kept aside. */
 void making_forget_bytes(struct staged *s);
 
-/* What an object has that nothing was written to. */
-size_t staged_default_size(void);
+/* The size of an object that nothing was written to; before any other call. */
+void making_start(size_t default_size);
 
 /* staged_bytes.c */
 ssize_t staged_bytes_write(struct staged *s, const void *bytes, size_t n, off_t offset);

@@ -52,6 +52,11 @@ void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_dir_getattr(fuse_req_t req, struct node *n);		/* unpins N */
 void ops_dir_access(fuse_req_t req, struct node *n, int mask);	/* unpins N */
 
+/* ops_id.c, for directories: what DIR, .id or .key, lists. Errors: ENOMEM. */
+struct listing;
+int ops_id_list(const struct node *dir, struct listing *out);
+int ops_id_list_root(struct listing *out);	/* adds the two to the root's */
+
 /* ops_attr.c: attributes */
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
@@ -69,7 +74,7 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
 void ops_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph);
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 
-/* ---- shared between them ---- */
+/* ---- ops_common.c: shared between them ---- */
 
 /* Who sent REQ. Errors: ENOMEM. */
 int ops_caller(fuse_req_t req, struct caller *c);
@@ -83,22 +88,15 @@ int ops_stat(struct node *n, const struct caller *caller, struct stat *out);
 /* Fill an entry for N and count the kernel's reference to it. Errors: ESTALE, and N is as it was. */
 int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out);
 
-/* What DIR, .id or .key, lists. Errors: ENOMEM. */
-struct listing;
-int ops_id_list(const struct node *dir, struct listing *out);
-int ops_id_list_root(struct listing *out);	/* adds the two to the root's */
-
-/* What stat shows of a link of .key. Errors: ESTALE. */
-int ops_id_stat_link(const struct node *n, struct stat *out);
-
 /* Set up FI for the open file F. */
 void ops_fill_open(struct file *f, struct fuse_file_info *fi);
 
-/* Hand JOB to the pool, or fail it at once. */
+/* ---- ops_job.c: requests that are answered from the pool ---- */
+
 struct ops_job;
 typedef void ops_step(struct ops_job *job);
 
-/* A request that is answered from the pool. WORK may hang; FINISH replies; FREE frees what the two made. */
+/* WORK may hang; FINISH replies; FREE frees what the two made. */
 struct ops_job {
 	struct pool_job pool;	/* first */
 	fuse_req_t req;

@@ -8,103 +8,10 @@
 #include <unistd.h>
 
 #include "attr.h"
-#include "info.h"
-#include "refcount.h"
 #include "staged.h"
 #include "store.h"
 #include "truncate.h"
 #include "usage.h"
-
-#define REFCOUNT_UNREADABLE_SIZE 2	/* a digit and a newline: tools take a size of 0 for an empty file */
-
-int ops_caller(fuse_req_t req, struct caller *c)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	return caller_read(c, ctx->uid, ctx->gid, ctx->pid);
-}
-
-static int stat_segment(struct node *n, struct stat *out)
-{
-	struct sm_segment seg;
-	int err;
-
-	if (staged_stat(n, out))
-		return 0;
-	err = node_stat(n, &seg);
-	if (err && way_opens(n)) {	/* removed, but open: as any unlinked file */
-		node_seen(n, &seg);
-		seg.removed = true;
-		err = 0;
-	}
-	if (err)
-		return err;
-	attr_segment(&seg, 0, out);
-
-	off_t size = staged_size(n);
-
-	if (size >= 0)
-		out->st_size = size;
-	return 0;
-}
-
-static int stat_refcount(struct node *n, const struct caller *caller, struct stat *out)
-{
-	char text[REFCOUNT_TEXT_MAX];
-	struct sm_segment seg;
-	int err = node_stat(n, &seg), length = -1;
-
-	if (err)
-		return err;
-	{
-		CALLER_SCOPE(denied, caller);
-
-		if (!denied)
-			length = refcount_text(seg.id, text);
-	}
-	attr_beside(&seg, attr_ino_refcount(seg.id), S_IFREG | seg.mode,
-		    length < 0 ? REFCOUNT_UNREADABLE_SIZE : (uint64_t)length, out);
-	return 0;
-}
-
-static int stat_info(struct node *n, struct stat *out)
-{
-	struct sm_segment seg;
-	int err = node_stat(n, &seg);
-
-	if (!err)
-		attr_beside(&seg, attr_ino_info(seg.id, n->kind == NODE_ID_INFO), S_IFREG | 0444, INFO_SIZE, out);
-	return err;
-}
-
-int ops_stat(struct node *n, const struct caller *caller, struct stat *out)
-{
-	switch (n->kind) {
-	case NODE_SEGMENT:
-		return stat_segment(n, out);
-	case NODE_REFCOUNT:
-		return stat_refcount(n, caller, out);
-	case NODE_INFO:
-	case NODE_ID_INFO:
-		return stat_info(n, out);
-	case NODE_LINK:
-		return ops_id_stat_link(n, out);
-	default:
-		return -ESTALE;
-	}
-}
-
-int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out)
-{
-	memset(out, 0, sizeof(*out));	/* timeouts of 0: nothing is cached that can go stale */
-	out->ino = n->id;
-
-	int err = ops_stat(n, caller, &out->attr);
-
-	if (!err)
-		node_lookup(n);
-	return err;
-}
 
 static void reply_attr(fuse_req_t req, struct node *n, const struct caller *caller)
 {

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,54 +11,6 @@
 static struct file *file_of(const struct fuse_file_info *fi)
 {
 	return (struct file *)(uintptr_t)fi->fh;
-}
-
-/* ---- a buffer of the thread's own: no allocation on the read path ---- */
-
-static pthread_key_t buffer_key;
-static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
-static __thread struct { void *at; size_t size; } buffer;
-
-static void buffer_free(void *unused)
-{
-	free(buffer.at);
-	buffer.at = NULL;
-	buffer.size = 0;
-}
-
-static void buffer_start(void)
-{
-	pthread_key_create(&buffer_key, buffer_free);
-}
-
-void *ops_buffer(size_t size)
-{
-	if (size > buffer.size || !buffer.at) {
-		pthread_once(&buffer_once, buffer_start);
-		free(buffer.at);
-		buffer.size = size < 4096 ? 4096 : size;
-		buffer.at = malloc(buffer.size);
-		if (!buffer.at)
-			buffer.size = 0;
-		pthread_setspecific(buffer_key, buffer.at);
-	}
-	return buffer.at;
-}
-
-/* ---- opening and reading ---- */
-
-void ops_fill_open(struct file *f, struct fuse_file_info *fi)
-{
-	fi->fh = (uintptr_t)f;
-	fi->backing_id = file_backing(f);
-	/*
-	 * Only a descriptor that cannot write is read by the kernel itself. A passthrough write past the end would
-	 * grow the inode behind the segment's back, so writes come here.
-	 */
-	fi->direct_io = !(fi->backing_id && (fi->flags & O_ACCMODE) == O_RDONLY);
-	fi->parallel_direct_writes = 1;
-	fi->noflush = !file_wants_flush(f);	/* a round trip less for each close */
-	fi->keep_cache = 0;
 }
 
 static bool is_info(const struct node *n)

@@ -20,8 +20,6 @@
 #include "name.h"
 
 #define ALWAYS 3600.0	/* seconds that the kernel may know of the two directories: they are always there */
-#define TARGET_FORMAT "../.id/%d"
-#define TARGET_MAX sizeof("../.id/2147483647")
 
 static const char *const names[] = { [NODE_ID_DIR] = ".id", [NODE_KEY_DIR] = ".key" };
 
@@ -126,34 +124,18 @@ bool ops_id_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- links ---- */
 
-static int target_of(int id, char target[TARGET_MAX])
-{
-	return snprintf(target, TARGET_MAX, TARGET_FORMAT, id);
-}
-
-int ops_id_stat_link(const struct node *n, struct stat *out)
-{
-	struct sm_segment seg;
-	char target[TARGET_MAX];
-
-	if (sm_segment_stat_key((key_t)n->thing.number, &seg))
-		return -ESTALE;
-	attr_link(&seg, (size_t)target_of(seg.id, target), out);
-	return 0;
-}
-
 void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct node *n = node_get(ino);
 	int id = n && n->kind == NODE_LINK ? sm_segment_find((key_t)n->thing.number) : -ENOENT;
-	char target[TARGET_MAX];
+	char target[ATTR_TARGET_MAX];
 
 	node_put(n);
 	if (id < 0) {
 		fuse_reply_err(req, ENOENT);
 		return;
 	}
-	target_of(id, target);
+	attr_link_target(id, target);
 	fuse_reply_readlink(req, target);
 }
 

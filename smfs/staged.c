@@ -20,16 +20,10 @@
 static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;
 static struct staged *by_key;
 static uint64_t last_serial;
-static size_t default_size = 4096;
-
-size_t staged_default_size(void)
-{
-	return default_size;
-}
 
 void staged_start(size_t size, size_t most_per_user)
 {
-	default_size = size;
+	making_start(size);
 	share_start(most_per_user);
 }
 
