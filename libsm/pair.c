@@ -14,16 +14,24 @@
 
 #define MS 1000000LL
 
+/*
+ * Anybody may make a counter beside data that has none, and count in it as he likes. So what a counter says is
+ * taken for a reason to remove data only if who made the counter could have removed the data himself. (The
+ * creator: an owner can make anyone else the owner.)
+ */
+static bool may_speak_for(const struct sm_segment *counter, const struct sm_segment *data)
+{
+	return counter->cuid == 0 || counter->cuid == data->uid || counter->cuid == data->cuid;
+}
+
 bool pair_may_remove(int data_id, int counter_id)
 {
-	const int ids[] = { data_id, counter_id };
-	struct sm_segment seg;
+	struct sm_segment data, counter;
+	bool has_data = data_id >= 0 && sm_segment_stat(data_id, &data) == 0;
+	bool has_counter = counter_id >= 0 && sm_segment_stat(counter_id, &counter) == 0;
 
-	for (int i = 0; i < 2; i++) {
-		if (ids[i] >= 0 && sm_segment_stat(ids[i], &seg) == 0 && !segment_may_remove(&seg))
-			return false;
-	}
-	return true;
+	return (!has_data || segment_may_remove(&data)) && (!has_counter || segment_may_remove(&counter)) &&
+	       (!has_data || !has_counter || may_speak_for(&counter, &data));
 }
 
 int pair_remove(int data_id, int counter_id)

@@ -183,6 +183,14 @@ static bool is_pair(int data_id, int counter_id)
 	       sm_segment_find(sm_key_data(seg.key)) == data_id && sm_segment_find(seg.key) == counter_id;
 }
 
+/* A program that has only the data attached counts nowhere, and uses it all the same. */
+static bool data_in_use(int data_id)
+{
+	struct sm_segment seg;
+
+	return sm_segment_stat(data_id, &seg) == 0 && seg.nattch > 0 && seg.nattch > sm_segment_own(data_id);
+}
+
 /* The word is DEAD and ours; -EPERM: taken back, the counter is at 0. */
 static int finish(struct page *page, struct word word, int data_id, int counter_id, bool *freed)
 {
@@ -199,7 +207,7 @@ static int finish_dead(struct page *page, struct word word, int data_id, int cou
 {
 	struct sm_segment seg;
 
-	if (hold_others(counter_id, NULL, &seg) > 0 || !pair_may_remove(data_id, counter_id) ||
+	if (hold_others(counter_id, NULL, &seg) > 0 || data_in_use(data_id) || !pair_may_remove(data_id, counter_id) ||
 	    !is_pair(data_id, counter_id) || !word_swap(&page->word, &word, word_next_dead(word)))
 		return 0;
 	return finish(page, word, data_id, counter_id, freed);
@@ -215,7 +223,7 @@ static int reap_free(struct page *page, int id, int data_id, int wait_ms, int *f
 		*from = *to = 0;
 		return finish_dead(page, word, data_id, id, freed);
 	}
-	may = is_pair(data_id, id) && pair_may_remove(data_id, id);
+	may = is_pair(data_id, id) && pair_may_remove(data_id, id) && !data_in_use(data_id);
 	r = settle(page, id, wait_ms, may ? repair_or_kill : repair_count, from, to, &word);
 	if (r < 0 || *from == *to || *to > 0)
 		return r;

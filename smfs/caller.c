@@ -280,3 +280,18 @@ int caller_reduce(void)
 	caller_start();
 	return 0;
 }
+
+void caller_capabilities(char text[CALLER_CAPABILITIES_MAX])
+{
+	size_t n = 0;
+
+	text[0] = '\0';
+	for (unsigned cap = 0; cap < 64; cap++) {
+		const char *name = own.effective & BIT(cap) ? capng_capability_to_name(cap) : NULL;
+
+		if (name && n + strlen(name) + 2 < CALLER_CAPABILITIES_MAX)
+			n += (size_t)snprintf(text + n, CALLER_CAPABILITIES_MAX - n, "%s%s", n ? " " : "", name);
+	}
+	if (!n)
+		strcpy(text, "none");
+}

@@ -85,4 +85,8 @@ static inline void caller_scope_end(const int *entered)
  */
 int caller_reduce(void);
 
+/* The effective capabilities of this process by name, with spaces between them; "none" if there are none. */
+#define CALLER_CAPABILITIES_MAX 512
+void caller_capabilities(char text[CALLER_CAPABILITIES_MAX]);
+
 #endif

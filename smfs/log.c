@@ -12,20 +12,28 @@ static bool in_background;
 
 void log_to_syslog(void)
 {
-	openlog("smfs", LOG_PID, LOG_DAEMON);
+	openlog("smfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);	/* now, and not as some caller */
 	in_background = true;
+}
+
+/* Paths come from strangers, and must neither begin a line of their own nor speak to a terminal. */
+static void clean(char *line)
+{
+	for (; *line; line++)
+		if ((unsigned char)*line < ' ' || *line == 0x7f)
+			*line = '?';
 }
 
 void log_vline(int priority, const char *format, va_list args)
 {
 	char line[1024];
 
-	if (in_background) {
-		vsyslog(priority, format, args);
-		return;
-	}
 	vsnprintf(line, sizeof(line), format, args);
-	fprintf(stderr, "smfs: %s\n", line);	/* one write: lines of several threads do not mix */
+	clean(line);
+	if (in_background)
+		syslog(priority, "%s", line);
+	else
+		fprintf(stderr, "smfs: %s\n", line);	/* one write: lines of several threads do not mix */
 }
 
 void log_line(int priority, const char *format, ...)

@@ -9,7 +9,7 @@
 
 void log_to_syslog(void);
 
-/* PRIORITY is one of syslog(3)'s. Thread-safe; FORMAT without a newline. */
+/* PRIORITY is one of syslog(3)'s. Thread-safe; FORMAT without a newline. Control characters come out as "?". */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_vline(int priority, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 

@@ -85,8 +85,11 @@ static bool shake_hands(struct fuse_session *se)
 	return n > 0;
 }
 
-/* Only a real registration tells whether native access can be had: it is offered even to those who may not use it. */
-static int choose_way(struct fuse_session *se, const struct options *o)
+/*
+ * Only a real registration tells whether native access can be had: it is offered even to those who may not use it.
+ * *WHY_NOT is 0 where it can.
+ */
+static int choose_way(struct fuse_session *se, const struct options *o, int *why_not)
 {
 	int err = o->access == WAY_COPY ? -EOPNOTSUPP : native_start(fuse_session_fd(se));
 
@@ -95,12 +98,27 @@ static int choose_way(struct fuse_session *se, const struct options *o)
 			"leave out -o access=native to copy instead\n", strerror(-err));
 		return -1;
 	}
-	if (o->foreground) {
-		printf("smfs: %s on %s, %s access\n", ops.keydir.dir.path, o->mountpoint, err ? "copying" : "native");
-		fflush(stdout);
-	}
+	*why_not = err;
 	err = way_start(err ? WAY_COPY : o->access);
 	return err ? fail("cannot start", -err) : 0;
+}
+
+/* Whoever looks for a cause later wants to know first what runs here, where, how, and with what rights. */
+static void announce(const struct options *o, int why_not_native)
+{
+	char capabilities[CALLER_CAPABILITIES_MAX], reason[128] = "";
+
+	caller_capabilities(capabilities);
+	if (why_not_native && o->access == WAY_AUTO)
+		snprintf(reason, sizeof(reason), " (no passthrough: %s)", strerror(-why_not_native));
+	if (!o->foreground) {
+		log_line(LOG_INFO, "version " SM_VERSION ", %s on %s, %s access%s, capabilities: %s", ops.keydir.dir.path,
+			 o->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
+		return;
+	}
+	printf("smfs: version " SM_VERSION ", %s on %s, %s access%s, capabilities: %s\n", ops.keydir.dir.path,
+	       o->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
+	fflush(stdout);
 }
 
 /* libfuse hands out some lines in pieces, and begins them with its own name. */
@@ -171,11 +189,11 @@ static void drop(void *handle)
 /* Mounted: from here on nothing ends the daemon but a signal or an unmount. */
 static int run_mounted(struct fuse_session *se, const struct options *o)
 {
-	int err, status;
+	int err, why_not_native, status;
 
 	if (!shake_hands(se))
 		return 0;
-	if (choose_way(se, o) || fuse_daemonize(o->foreground))
+	if (choose_way(se, o, &why_not_native) || fuse_daemonize(o->foreground))
 		return 1;
 	if (!o->foreground)
 		log_to_syslog();
@@ -190,6 +208,7 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 		log_line(LOG_ERR, "cannot start: %s", strerror(-err));
 		return 1;
 	}
+	announce(o, why_not_native);
 	watch_start(wake, drop);
 	notify_send("READY=1");
 	status = serve(se, o);

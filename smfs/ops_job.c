@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <syslog.h>
+
+#include "log.h"
 
 static void job_free(struct ops_job *job)
 {
@@ -39,7 +42,12 @@ static void on_finish(struct pool_job *p)
 
 static void on_expire(struct pool_job *p)
 {
-	fuse_reply_err(((struct ops_job *)p)->req, ETIMEDOUT);
+	static long last;
+	struct ops_job *job = (struct ops_job *)p;
+
+	log_limited(&last, LOG_WARNING, "user %u: a key path below /%s did not answer in time: its file system hangs",
+		    (unsigned)job->caller.uid, job->node->path ? job->node->path : "");
+	fuse_reply_err(job->req, ETIMEDOUT);
 }
 
 static void on_discard(struct pool_job *p)

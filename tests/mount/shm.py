@@ -122,6 +122,11 @@ def write(shmid, data, offset=0):
         detach(address)
 
 
+def poke(address, data):
+    """Bytes at an address that attach() gave."""
+    ctypes.memmove(address, data, len(data))
+
+
 def next_id(shmid):
     """The next segment made here gets this shmid (only in a private namespace)."""
     with open('/proc/sys/kernel/shm_next_id', 'w') as following:
