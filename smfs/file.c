@@ -17,12 +17,14 @@
 #include <unistd.h>
 
 #include "refcount.h"
+#include "share.h"
 #include "staged.h"
 #include "store.h"
 
 struct file {
 	struct node *node;
 	int flags;
+	uid_t uid;			/* whose share it is of */
 	struct staged *staged;		/* a creating descriptor */
 	pthread_mutex_t lock;		/* of what follows */
 	struct way *way;		/* a segment */
@@ -86,12 +88,16 @@ static int open_refcount(struct file *f, const struct caller *caller)
 	return err || (f->flags & O_ACCMODE) == O_WRONLY ? err : text_refresh_counter(&f->text, f->node);
 }
 
-static int file_new(struct node *n, int flags, struct file **out)
+static int file_new(struct node *n, int flags, const struct caller *caller, struct file **out)
 {
 	struct file *f = calloc(1, sizeof(*f));
+	int err = f ? share_open(caller->uid) : -ENOMEM;
 
-	if (!f)
-		return -ENOMEM;
+	if (err) {
+		free(f);
+		return err;
+	}
+	f->uid = caller->uid;
 	f->node = node_get(n->id);
 	f->flags = flags;
 	pthread_mutex_init(&f->lock, NULL);
@@ -103,7 +109,7 @@ static int file_new(struct node *n, int flags, struct file **out)
 int file_open(struct node *n, int flags, const struct caller *caller, struct file **out)
 {
 	struct file *f;
-	int err = file_new(n, flags, &f);
+	int err = file_new(n, flags, caller, &f);
 
 	if (err)
 		return err;
@@ -124,18 +130,18 @@ int file_open(struct node *n, int flags, const struct caller *caller, struct fil
 	return err;
 }
 
-int file_of_staged(struct node *n, struct staged *s, int flags, struct file **out)
+int file_of_staged(struct node *n, struct staged *s, int flags, const struct caller *caller, struct file **out)
 {
-	int err = file_new(n, flags, out);
+	int err = file_new(n, flags, caller, out);
 
 	if (!err)
 		(*out)->staged = s;
 	return err;
 }
 
-int file_of_text(struct node *n, int flags, struct file **out)
+int file_of_text(struct node *n, int flags, const struct caller *caller, struct file **out)
 {
-	return (flags & O_ACCMODE) == O_RDONLY ? file_new(n, flags, out) : -EACCES;
+	return (flags & O_ACCMODE) == O_RDONLY ? file_new(n, flags, caller, out) : -EACCES;
 }
 
 struct text *file_text(struct file *f)
@@ -150,6 +156,7 @@ void file_close(struct file *f)
 	if (f->way)
 		way_put(f->node, f->way);
 	node_put(f->node);
+	share_close(f->uid);
 	pthread_mutex_destroy(&f->lock);
 	text_destroy(&f->text);
 	free(f);

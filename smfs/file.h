@@ -21,10 +21,10 @@ int file_open(struct node *n, int flags, const struct caller *caller, struct fil
 
 /* The open file of a creating descriptor; S is its staged object, NODE is unpinned by file_close(). */
 struct staged;
-int file_of_staged(struct node *n, struct staged *s, int flags, struct file **out);
+int file_of_staged(struct node *n, struct staged *s, int flags, const struct caller *caller, struct file **out);
 
 /* An open `.info` file, whose text is still to be set. Errors: EACCES (it is not for writing), ENOMEM. */
-int file_of_text(struct node *n, int flags, struct file **out);
+int file_of_text(struct node *n, int flags, const struct caller *caller, struct file **out);
 
 /* What a control file says; NULL: it is a segment. */
 struct text *file_text(struct file *f);

@@ -19,6 +19,7 @@
 #include "notify.h"
 #include "ops.h"
 #include "options.h"
+#include "share.h"
 #include "staged.h"
 
 #define STOP_WAIT_MS 1000	/* for requests that hang on a key path, at the end */
@@ -55,6 +56,17 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/* A quarter of the descriptors: three users who open everything leave another some. */
+static unsigned default_files(void)
+{
+	const rlim_t most = 65536;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 > most)
+		return most;
+	return limit.rlim_cur >= 4 ? (unsigned)limit.rlim_cur / 4 : 1;
+}
+
 static int start_core(const struct options *o)
 {
 	int err = node_start();
@@ -62,7 +74,8 @@ static int start_core(const struct options *o)
 	if (err)
 		return fail("cannot start", -err);
 	raise_descriptor_limit();
-	staged_start(o->default_size, o->staged);
+	staged_start(o->default_size);
+	share_start(o->staged, o->files ? o->files : default_files());
 	caller_start();
 	return 0;
 }

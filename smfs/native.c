@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "share.h"
+
 int native_descriptor(const void *at, const struct sm_segment *seg)
 {
 	uintptr_t start = (uintptr_t)at, page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -28,6 +30,10 @@ int native_descriptor(const void *at, const struct sm_segment *seg)
 
 	if (fd < 0)
 		return errno == ENOENT ? -EOPNOTSUPP : -errno;
+	if (share_is_scarce(fd)) {
+		close(fd);
+		return -EMFILE;
+	}
 	if (fstat(fd, &st) || st.st_ino != (ino_t)(unsigned)seg->id) {
 		close(fd);
 		return -ESTALE;

@@ -18,11 +18,13 @@
 #include "attr.h"
 #include "list.h"
 #include "refcount.h"
+#include "share.h"
 #include "usage.h"
 
 #define PLUS_TIMEOUT (0.001)	/* seconds; what a listing says of an entry serves the stat that comes with it */
 
 struct dir_handle {
+	uid_t uid;		/* whose share it is of */
 	pthread_mutex_t lock;
 	struct listing listing;
 };
@@ -148,6 +150,7 @@ static void open_work(struct ops_job *base)
 static void dir_handle_free(struct dir_handle *h)
 {
 	list_free(&h->listing);
+	share_close(h->uid);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }
@@ -155,11 +158,15 @@ static void dir_handle_free(struct dir_handle *h)
 static void reply_open(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct dir_handle *h = calloc(1, sizeof(*h));
+	uid_t uid = fuse_req_ctx(req)->uid;
+	int err = h ? share_open(uid) : -ENOMEM;
 
-	if (!h) {
-		fuse_reply_err(req, ENOMEM);
+	if (err) {
+		free(h);
+		fuse_reply_err(req, -err);
 		return;
 	}
+	h->uid = uid;
 	pthread_mutex_init(&h->lock, NULL);
 	fi->fh = (uintptr_t)h;
 	if (fuse_reply_open(req, fi))

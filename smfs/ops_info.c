@@ -79,7 +79,7 @@ static void open_finish(struct ops_job *base)
 	int err = base->err;
 
 	if (!err)
-		err = file_of_text(base->node, job->fi.flags, &f);
+		err = file_of_text(base->node, job->fi.flags, &base->caller, &f);
 	if (err) {
 		fuse_reply_err(base->req, -err);
 		return;

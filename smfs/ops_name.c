@@ -12,6 +12,7 @@
 
 #include "attr.h"
 #include "name.h"
+#include "share.h"
 #include "staged.h"
 #include "store.h"
 #include "truncate.h"
@@ -275,8 +276,10 @@ static int open_existing(struct name_job *job, struct node **n, struct file **f)
 static int begin_object(struct name_job *job, struct node **n, struct file **f)
 {
 	struct staged *s;
-	int err;
+	int err = share_check(job->base.caller.uid);	/* before there is anything that would be left */
 
+	if (err)
+		return err;
 	{
 		CALLER_SCOPE(denied, &job->base.caller);
 
@@ -288,7 +291,7 @@ static int begin_object(struct name_job *job, struct node **n, struct file **f)
 		err = staged_open(job->key, job->kp.path, job->mode, &job->base.caller, &s, n);
 	if (err)
 		return err;
-	err = file_of_staged(*n, s, job->fi.flags, f);
+	err = file_of_staged(*n, s, job->fi.flags, &job->base.caller, f);
 	if (err)
 		staged_close(s);
 	return err;

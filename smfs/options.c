@@ -12,7 +12,7 @@
 
 #include "ipcns.h"
 
-enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT };
+enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT };
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
 
@@ -30,6 +30,7 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("debug", KEY_DEBUG),
 	FUSE_OPT_KEY("size=", KEY_SIZE),
 	FUSE_OPT_KEY("staged=", KEY_STAGED),
+	FUSE_OPT_KEY("files=", KEY_FILES),
 	FUSE_OPT_KEY("access=", KEY_ACCESS),
 	{ "ipcns=%s", offsetof(struct options, ipcns), 0 },
 	FUSE_OPT_KEY("reap", KEY_REAP),
@@ -81,23 +82,29 @@ static int parse_size(const char *option, size_t *out)
 	return 0;
 }
 
+/* A number from 1 to MOST; WANTED says so. */
+static int parse_number(const char *option, unsigned most, const char *wanted, unsigned *out)
+{
+	const char *text = strchr(option, '=') + 1;
+	char *end;
+
+	errno = 0;
+
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || errno || n == 0 || n > most)
+		return complain(option, wanted);
+	*out = (unsigned)n;
+	return 0;
+}
+
 /* "reap" or "reap=SECONDS". */
 static int parse_seconds(const char *option, unsigned *out)
 {
-	const char *text = strchr(option, '=');
-	char *end;
-
 	*out = 1;
-	if (!text)
+	if (!strchr(option, '='))
 		return 0;
-	errno = 0;
-
-	unsigned long n = strtoul(++text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || errno || n == 0 || n > 86400)
-		return complain(option, "not a number of seconds from 1 to 86400");
-	*out = (unsigned)n;
-	return 0;
+	return parse_number(option, 86400, "not a number of seconds from 1 to 86400", out);
 }
 
 static int parse_access(const char *option, enum way_choice *out)
@@ -143,6 +150,8 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 		return parse_size(arg, &o->default_size);
 	case KEY_STAGED:
 		return parse_size(arg, &o->staged);
+	case KEY_FILES:
+		return parse_number(arg, 1000000000, "not a number of files from 1 to 1000000000", &o->files);
 	case KEY_ACCESS:
 		return parse_access(arg, &o->access);
 	case KEY_REAP:
@@ -211,6 +220,7 @@ void options_print_help(const char *program)
 	       "    -o access=WAY          the way to the bytes: auto, native or copy (auto)\n"
 	       "    -o reap[=SECONDS]      take off the references of dead holders within SECONDS (1), free what they left\n"
 	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
+	       "    -o files=N             most files that one user may have open (a quarter of the descriptors)\n"
 	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"
 	       "    -o max_threads=N       most threads that serve requests (10)\n"
 	       "    -o max_idle_threads=N  most of them that are kept idle (4)\n"

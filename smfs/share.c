@@ -1,28 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes in the making are the daemon's own memory, so they are counted by the user they were written for. */
+/*
+ * Bytes in the making are the daemon's own memory, and an open file may cost one of its descriptors. Both are counted by the
+ * user they are for. A user without either has no entry.
+ */
 #include "share.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <syslog.h>
 
+#include "cleanup.h"
 #include "hash.h"
 #include "log.h"
+
+#define SPARE 512	/* descriptors for key paths: 128 pool threads with a few each */
 
 struct share {
 	uid_t uid;
 	size_t bytes;
+	unsigned files;
 	UT_hash_handle hh;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of the table */
 static struct share *shares;
-static size_t most = (size_t)256 << 20;
+static size_t most_bytes = (size_t)256 << 20;
+static unsigned most_files = 1024;
+static int scarce_from = 512;
 
-void share_start(size_t most_per_user)
+void share_start(size_t bytes, unsigned files)
 {
-	most = most_per_user;
+	struct rlimit limit;
+
+	most_bytes = bytes;
+	most_files = files;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1u << 30)
+		scarce_from = (int)limit.rlim_cur - (limit.rlim_cur > 2 * SPARE ? SPARE : (int)limit.rlim_cur / 2);
+	else
+		scarce_from = 1 << 30;
+}
+
+bool share_is_scarce(int fd)
+{
+	return fd >= scarce_from;
 }
 
 static struct share *find(uid_t uid)
@@ -33,23 +55,39 @@ static struct share *find(uid_t uid)
 	return s;
 }
 
-static int take(uid_t uid, size_t bytes)
+static struct share *find_or_add(uid_t uid)
 {
 	struct share *s = find(uid);
 
-	if (bytes > most || (s && s->bytes > most - bytes))
+	if (s || !(s = calloc(1, sizeof(*s))))
+		return s;
+	s->uid = uid;
+	HASH_ADD(hh, shares, uid, sizeof(uid), s);
+	if (hash_added(s->hh))
+		return s;
+	free(s);
+	return NULL;
+}
+
+static void remove_if_empty(struct share *s)
+{
+	if (s->bytes || s->files)
+		return;
+	HASH_DEL(shares, s);
+	free(s);
+}
+
+static int take(uid_t uid, size_t bytes)
+{
+	struct share *s;
+	LOCKED(&lock);
+
+	s = find(uid);
+	if (bytes > most_bytes || (s && s->bytes > most_bytes - bytes))
 		return -ENOSPC;
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return -ENOMEM;
-		s->uid = uid;
-		HASH_ADD(hh, shares, uid, sizeof(uid), s);
-		if (!hash_added(s->hh)) {
-			free(s);
-			return -ENOMEM;
-		}
-	}
+	s = find_or_add(uid);
+	if (!s)
+		return -ENOMEM;
 	s->bytes += bytes;
 	return 0;
 }
@@ -57,28 +95,66 @@ static int take(uid_t uid, size_t bytes)
 int share_take(uid_t uid, size_t bytes)
 {
 	static long last;
-
-	pthread_mutex_lock(&lock);
 	int err = bytes ? take(uid, bytes) : 0;
 
-	pthread_mutex_unlock(&lock);
 	if (err == -ENOSPC)
 		log_limited(&last, LOG_WARNING, "user %u: files in the making hold %zu bytes, the most allowed (-o staged=)",
-			    uid, most);
+			    uid, most_bytes);
 	return err;
 }
 
 void share_return(uid_t uid, size_t bytes)
 {
-	pthread_mutex_lock(&lock);
+	LOCKED(&lock);
 	struct share *s = find(uid);
 
 	if (s && bytes) {
 		s->bytes -= bytes < s->bytes ? bytes : s->bytes;
-		if (!s->bytes) {
-			HASH_DEL(shares, s);
-			free(s);
-		}
+		remove_if_empty(s);
 	}
-	pthread_mutex_unlock(&lock);
+}
+
+static int open_one(uid_t uid)
+{
+	LOCKED(&lock);
+	struct share *s = find_or_add(uid);
+
+	if (!s)
+		return -ENOMEM;
+	if (s->files >= most_files) {
+		remove_if_empty(s);
+		return -EMFILE;
+	}
+	s->files++;
+	return 0;
+}
+
+int share_open(uid_t uid)
+{
+	static long last;
+	int err = open_one(uid);
+
+	if (err == -EMFILE)
+		log_limited(&last, LOG_WARNING, "user %u: %u files are open, the most allowed (-o files=)", uid, most_files);
+	return err;
+}
+
+int share_check(uid_t uid)
+{
+	int err = share_open(uid);
+
+	if (!err)
+		share_close(uid);
+	return err;
+}
+
+void share_close(uid_t uid)
+{
+	LOCKED(&lock);
+	struct share *s = find(uid);
+
+	if (s && s->files) {
+		s->files--;
+		remove_if_empty(s);
+	}
 }

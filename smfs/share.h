@@ -2,15 +2,32 @@
 #ifndef SMFS_SHARE_H
 #define SMFS_SHARE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What one user's files in the making may hold together, in bytes, so that nobody's cost another's. Thread-safe. */
+/*
+ * What one user may have of the daemon, so that nobody's use costs another's: bytes that files in the making hold, and open
+ * files, of which each may be a descriptor and a registration with the kernel. Thread-safe.
+ */
 
-void share_start(size_t most_per_user);
+void share_start(size_t most_bytes, unsigned most_files);
 
 /* 0, or -ENOSPC (beyond the user's share), -ENOMEM. */
 int share_take(uid_t uid, size_t bytes);
 void share_return(uid_t uid, size_t bytes);
+
+/* One more open file or directory: 0, or -EMFILE (beyond the user's share), -ENOMEM. */
+int share_open(uid_t uid);
+void share_close(uid_t uid);
+
+/* What share_open() would say. */
+int share_check(uid_t uid);
+
+/*
+ * Is FD among the last descriptors that this process may have? Those are for key paths, which every request needs; what can
+ * do without a descriptor of its own then goes without.
+ */
+bool share_is_scarce(int fd);
 
 #endif

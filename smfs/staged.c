@@ -21,10 +21,9 @@ static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;
 static struct staged *by_key;
 static uint64_t last_serial;
 
-void staged_start(size_t size, size_t most_per_user)
+void staged_start(size_t size)
 {
 	making_start(size);
-	share_start(most_per_user);
 }
 
 static void staged_free(struct staged *s)

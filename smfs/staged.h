@@ -22,7 +22,7 @@ struct node;
 struct staged;
 
 /* The size of an object that nothing was written to, and the most bytes that one user's files may hold together. */
-void staged_start(size_t default_size, size_t most_per_user);
+void staged_start(size_t default_size);
 
 /*
  * Begin to make the object with this data key; PATH is recorded. The same user's second creation of it joins the first.

@@ -23,6 +23,11 @@ static ssize_t keep_bytes(struct staged *s, const void *bytes, size_t n, off_t o
 		s->memfd = memfd_create("smfs-staged", MFD_CLOEXEC);
 		if (s->memfd < 0)
 			return -errno;
+		if (share_is_scarce(s->memfd)) {
+			close(s->memfd);
+			s->memfd = -1;
+			return -EMFILE;
+		}
 	}
 	err = share_take(s->creator.uid, n);
 	if (err)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""One user who takes all there is leaves the others theirs, and it is all given back."""
+
+import os
+
+import harness
+import shm
+from case import equal, errno_of, fails, spawn
+from daemon import wait_until
+
+GREEDY, OTHER = 1000, 1001
+SHM_NORESERVE = 0o10000
+
+
+def as_one(m, uid, call):
+    return m.as_uid(uid, uid, [], call)
+
+
+def open_all(paths, flags=os.O_RDONLY):
+    """Descriptors of the paths, and the errno that ended it."""
+    fds = []
+    for path in paths:
+        seen = errno_of(lambda: fds.append(os.open(path, flags)))
+        if seen != 'OK':
+            return fds, seen
+    return fds, 'OK'
+
+
+def holding(m, paths, then):
+    """A process of the greedy user opens all it can, and THEN runs while it has it."""
+    ready, go = os.pipe(), os.pipe()
+
+    def greedy():
+        os.setresgid(GREEDY, GREEDY, GREEDY)
+        os.setresuid(GREEDY, GREEDY, GREEDY)
+        fds, seen = open_all(paths)
+        os.write(ready[1], b'%d %s' % (len(fds), seen.encode()))
+        os.read(go[0], 1)
+    pid = spawn(greedy)
+    try:
+        count, seen = os.read(ready[0], 100).split()
+        then(int(count), seen.decode())
+    finally:
+        os.write(go[1], b'x')
+        os.waitpid(pid, 0)
+
+
+@harness.allow_other
+@harness.options('-o', 'files=40')
+def test_one_user_opens_everything(m):
+    m.daemon.may_complain = True        # it says so, once
+    m.key(), m.key('new.key')
+    m.make(contents=b'contents')
+
+    def then(count, seen):
+        equal((count, seen), (40, 'EMFILE'), name)
+        for call in (lambda: os.open(m.at('new.key:A'), os.O_WRONLY | os.O_CREAT), lambda: os.listdir(m.mnt)):
+            equal(as_one(m, GREEDY, lambda: errno_of(call)), 'EMFILE')
+        as_one(m, GREEDY, lambda: os.stat(m.at('app.key:A')))       # only what is open counts
+        for uid in OTHER, 0:
+            equal(as_one(m, uid, lambda: m.read('app.key:A')), b'contents')
+            equal(as_one(m, uid, m.listing), ['app.key:A', 'app.key:A.refcount'])
+    for name in ('app.key:A', 'app.key:A.refcount', 'app.key:A.info', '.', '.id'):
+        holding(m, [m.at(name)] * 100, then)
+        wait_until(lambda: as_one(m, GREEDY, lambda: errno_of(m.read, 'app.key:A')) == 'OK', 'it is given back')
+        holding(m, [m.at('app.key:A')] * 39, lambda count, seen: equal((count, seen), (39, 'OK'), 'after ' + name))
+
+
+def start_with_256(m, options):
+    """smfs with no more descriptors than that."""
+    with open(m.scratch + '/limited', 'w') as script:
+        script.write('#!/bin/sh\nulimit -n 256\nexec "%s" "$@"\n' % os.environ['SMFS'])
+    os.chmod(script.name, 0o755)
+    os.environ['SMFS'] = script.name
+    m.start(options=['-o', options])
+
+
+@harness.unmounted
+def test_descriptors_are_short(m):
+    """More segments are open than there are descriptors: those beyond are copied, and key paths go on working."""
+    start_with_256(m, 'allow_other,files=1000')
+    m.daemon.may_complain = True        # that it copies
+    names = ['k%d' % i for i in range(300)]
+    for name in names:
+        m.key(name)
+        m.make(name, contents=name.encode())
+    before = m.daemon.descriptors()
+
+    def then(count, seen):
+        equal((count, seen), (300, 'OK'))
+        for name in names[::30]:
+            equal(as_one(m, OTHER, lambda: m.read(name + ':A')), name.encode())
+        equal(as_one(m, OTHER, lambda: len(m.listing())), 600)
+        if m.daemon.descriptors() > 200:
+            raise AssertionError('%d of 256 descriptors are in use' % m.daemon.descriptors())
+    holding(m, [m.at(name + ':A') for name in names], then)
+    wait_until(lambda: m.daemon.descriptors() <= before + 8, 'the descriptors are closed')
+    wait_until(lambda: not [s for s in shm.listing() if s.nattch], 'nothing is attached')
+
+
+@harness.unmounted
+def test_the_default_share_is_a_quarter(m):
+    start_with_256(m, 'allow_other')
+    m.daemon.may_complain = True
+    m.key()
+    m.make(contents=b'x')
+    holding(m, [m.at('app.key:A')] * 100, lambda count, seen: equal((count, seen), (64, 'EMFILE')))
+
+
+@harness.allow_other
+@harness.options('-o', 'staged=1M')
+def test_bytes_in_the_making(m):
+    m.daemon.may_complain = True
+    m.key(), m.key('other')
+
+    def fill(name, size):
+        fd = os.open(m.at(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            for _ in range(0, size, 65536):
+                os.write(fd, b'x' * 65536)
+        finally:
+            os.close(fd)
+    equal(as_one(m, GREEDY, lambda: errno_of(fill, 'app.key:A', 2 << 20)), 'ENOSPC')
+    ready = os.open(m.at('app.key:B'), os.O_WRONLY | os.O_CREAT)        # root's share is another
+    os.write(ready, b'x' * (1 << 20))
+    equal(as_one(m, OTHER, lambda: errno_of(fill, 'other:A', 1 << 20)), 'OK')
+    os.close(ready)
+    m.run('rm -f *')
+    equal(as_one(m, GREEDY, lambda: errno_of(fill, 'app.key:A', 1 << 20)), 'OK', 'after it was given back')
+    m.run('rm -f *')
+
+
+def test_a_segment_of_2_to_the_62(m):
+    m.key(), m.key('small')
+    m.make('small', contents=b'small')
+    data, _ = m.keys_of()
+    shmid = m.own(shm.get(data, 1 << 62, shm.IPC_CREAT | shm.IPC_EXCL | SHM_NORESERVE | 0o666))
+    m.make(size=0)
+    before = m.daemon.descriptors()
+    for name in ('app.key:A', '.id/%d' % shmid):
+        equal(os.stat(m.at(name)).st_size, 1 << 62)
+        for flags in (os.O_RDONLY, os.O_RDWR):
+            fails('ENOMEM', os.open, m.at(name), flags)
+        fails('ENOMEM', os.truncate, m.at(name), 0)
+        fails('ENOMEM', os.truncate, m.at(name), 100)
+        equal(b'size: %d' % (1 << 62) in m.read(name + '.info'), True, 'its .info')
+    equal('app.key:A' in m.listing(), True, 'it is listed')
+    equal(str(shmid) in m.listing('.id'), True, 'it is listed by shmid')
+    os.chmod(m.at('app.key:A'), 0o600)
+    os.statvfs(m.mnt)
+    equal(m.read('small:A'), b'small')
+    os.unlink(m.at('app.key:A'))
+    equal(m.find()[0], None)
+    wait_until(lambda: m.daemon.descriptors() <= before + 4, 'the descriptors are closed')
+
+
+@harness.allow_other
+def test_threads_are_bounded(m):
+    """Ten serve, and eight may work for one user's key paths."""
+    m.key()
+    m.make(contents=b'x')
+    at_rest = m.daemon.status('Threads')
+
+    def storm():
+        for _ in range(10):
+            os.listdir(m.mnt)
+            m.read('app.key:A.info')
+    pids = [spawn(storm) for _ in range(30)]
+    most = 0
+    while pids:
+        most = max(most, m.daemon.status('Threads'))
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            equal(os.waitstatus_to_exitcode(status), 0, 'exit status')
+            pids.remove(pid)
+    if most > at_rest + 10 + 8 + 2:
+        raise AssertionError('%d threads, %d at rest' % (most, at_rest))
+
+
+def test_a_share_that_is_none(m):
+    for value in ('0', '-1', 'x', '', '1.5', '99999999999'):
+        result = m.sh('"$SMFS" -o files=%s "$K" "$M"' % value)
+        equal((result.status, 'files=' + value in result.err), (2, True), value)
+
+
+harness.main(globals())
