@@ -13,28 +13,39 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define PF_KTHREAD 0x00200000u
 
-/* "START-END PERMS OFFSET DEV INODE   PATH" of an attached segment: its id and PERMS, or -1. */
-static long shmid_of(const char *line, const char **perms)
+/* Is this the path that the kernel gives an attached segment? */
+static bool is_sysv(const char *path)
 {
-	const char *path = strchr(line, '/');
+	if (strncmp(path, "/SYSV", 5) != 0)
+		return false;
+	for (int i = 5; i < 13; i++) {
+		if (!isxdigit((unsigned char)path[i]))
+			return false;
+	}
+	return path[13] == '\0' || strcmp(path + 13, " (deleted)") == 0;
+}
+
+/*
+ * "START-END PERMS OFFSET DEV INODE   PATH" of an attached segment, or of one mapped through a file of the file system
+ * FILES: its id and PERMS, or -1.
+ */
+static long shmid_of(const char *line, dev_t files, const char **perms, bool *by_file)
+{
+	const char *path = strchr(line, '/');	/* the first thing in a line that can have a slash */
 	const char *at = line;
+	unsigned major, minor;
 	char *end;
 	long inode;
 
-	/* The path is the first thing in a line that can have a slash. */
-	if (!path || strncmp(path, "/SYSV", 5) != 0)
-		return -1;
-	for (int i = 5; i < 13; i++) {
-		if (!isxdigit((unsigned char)path[i]))
-			return -1;
-	}
-	if (path[13] != '\0' && strcmp(path + 13, " (deleted)") != 0)
+	if (!path || !((*by_file = !is_sysv(path)) ? files != 0 : true))
 		return -1;
 	for (int field = 0; field < 4; field++) {
 		at = strchr(at, ' ');
@@ -43,9 +54,12 @@ static long shmid_of(const char *line, const char **perms)
 		at++;
 		if (field == 0)
 			*perms = at;
+		else if (field == 2 && *by_file &&
+			 (sscanf(at, "%x:%x", &major, &minor) != 2 || makedev(major, minor) != files))
+			return -1;
 	}
 	inode = strtol(at, &end, 10);
-	return end == at ? -1 : inode;
+	return end == at || inode > INT_MAX ? -1 : inode;
 }
 
 struct own {
@@ -57,8 +71,9 @@ static int count_own(char *line, void *arg)
 {
 	struct own *own = arg;
 	const char *perms;
+	bool by_file;
 
-	own->n += shmid_of(line, &perms) == own->id;
+	own->n += shmid_of(line, 0, &perms, &by_file) == own->id;
 	return 0;
 }
 
@@ -77,6 +92,7 @@ struct holders {
 	struct sm_holder *list;
 	size_t n, room;
 	int id;			/* wanted; -1: any */
+	dev_t files;		/* of a file system whose files are segments, or 0 */
 	pid_t pid;		/* whose maps are being read */
 };
 
@@ -84,7 +100,8 @@ static int add_holder(char *line, void *arg)
 {
 	struct holders *h = arg;
 	const char *perms;
-	long id = shmid_of(line, &perms);
+	bool by_file;
+	long id = shmid_of(line, h->files, &perms, &by_file);
 
 	if (id < 0 || (h->id >= 0 && id != h->id))
 		return 0;
@@ -98,7 +115,7 @@ static int add_holder(char *line, void *arg)
 		h->room = room;
 	}
 	h->list[h->n++] = (struct sm_holder){
-		.pid = h->pid, .id = (int)id, .attached = 1, .writable = perms[1] == 'w',
+		.pid = h->pid, .id = (int)id, .attached = 1, .by_file = by_file, .writable = perms[1] == 'w' && perms[3] == 's',
 	};
 	return 0;
 }
@@ -203,6 +220,7 @@ static size_t merge(struct sm_holder *list, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (kept > 0 && by_id_and_pid(&list[kept - 1], &list[i]) == 0) {
 			list[kept - 1].attached += list[i].attached;
+			list[kept - 1].by_file += list[i].by_file;
 			list[kept - 1].writable |= list[i].writable;
 		} else {
 			list[kept++] = list[i];
@@ -236,7 +254,12 @@ static int scan_all(DIR *dir, struct holders *h, unsigned *hidden)
 
 ssize_t sm_holder_list(int id, struct sm_holder **out, unsigned *hidden)
 {
-	struct holders h = { .id = id };
+	return sm_holder_list_on(id, 0, out, hidden);
+}
+
+ssize_t sm_holder_list_on(int id, dev_t files, struct sm_holder **out, unsigned *hidden)
+{
+	struct holders h = { .id = id, .files = files };
 	unsigned closed = 0;
 	DIR *dir = opendir("/proc");
 	int r;

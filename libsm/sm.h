@@ -305,6 +305,7 @@ struct sm_holder {
 	uid_t uid;
 	char comm[16];		/* the command's name, as in /proc/PID/comm */
 	unsigned attached;	/* how many mappings of it the process has */
+	unsigned by_file;	/* of them: through a file, see sm_holder_list_on(); nattch does not count these */
 	bool writable;
 	int id;			/* the segment */
 };
@@ -315,6 +316,12 @@ struct sm_holder {
  * NULL, is the number of processes whose maps the calling thread may not read.
  */
 ssize_t sm_holder_list(int id, struct sm_holder **out, unsigned *hidden);
+
+/*
+ * The same, and those who have mapped the segment through a file of the file system with the device number FILES, whose
+ * inode numbers are shmids: a mount of smfs with native access.
+ */
+ssize_t sm_holder_list_on(int id, dev_t files, struct sm_holder **out, unsigned *hidden);
 
 #pragma GCC visibility pop
 

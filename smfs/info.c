@@ -68,6 +68,13 @@ static void classify(const struct info_question *q, struct findings *f, int *cou
 	}
 }
 
+static dev_t own_device;
+
+void info_start(dev_t device)
+{
+	own_device = device;
+}
+
 /* A process that forks, or maps much else meanwhile, can be missed; nattch tells that someone was. */
 static int look_for_holders(const struct sm_segment *seg, struct findings *f)
 {
@@ -77,9 +84,9 @@ static int look_for_holders(const struct sm_segment *seg, struct findings *f)
 
 		free(f->holders);
 		f->holders = NULL;
-		f->nholders = sm_holder_list(seg->id, &f->holders, &f->hidden);
+		f->nholders = sm_holder_list_on(seg->id, own_device, &f->holders, &f->hidden);
 		for (ssize_t j = 0; j < f->nholders; j++)
-			seen += f->holders[j].attached;
+			seen += f->holders[j].attached - f->holders[j].by_file;
 		if (f->nholders < 0 || f->hidden || sm_segment_stat(seg->id, &now) || seen >= now.nattch)
 			break;
 	}
@@ -229,7 +236,7 @@ static void put_holders(FILE *out, const struct sm_segment *seg, const struct fi
 	for (ssize_t i = 0; i < f->nholders; i++) {
 		const struct sm_holder *h = &f->holders[i];
 
-		seen += h->attached;
+		seen += h->attached - h->by_file;
 		if (h->pid == getpid())
 			continue;	/* it is we who look */
 		any = true;

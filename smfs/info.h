@@ -22,9 +22,13 @@ struct info_question {
 	bool native;			/* how its bytes are reached, or would be if it has ordinary pages */
 };
 
+/* DEVICE is the mount's own, to find who has mapped a segment through it. Before any other call; 0: unknown. */
+void info_start(dev_t device);
+
 /*
- * Gather everything: *TEXT is malloc'd, its length is the return value; *SEEN is what to watch for it to change. May hang with the key file's file system, so it
- * belongs on a pool thread, which has not entered a caller. Errors: those of caller_enter(), ENOMEM.
+ * Gather everything: *TEXT is malloc'd, its length is the return value; *SEEN is what to watch for it to change. May hang
+ * with the key file's file system, so it belongs on a pool thread, which has not entered a caller. Errors: those of
+ * caller_enter(), ENOMEM.
  */
 ssize_t info_gather(const struct info_question *q, char **text, struct watch_state *seen);
 

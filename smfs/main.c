@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "ipcns.h"
+#include "info.h"
 #include "log.h"
 #include "monitor.h"
 #include "mountpoint.h"
@@ -275,6 +276,7 @@ static int run(struct fuse_args *args, const struct options *o)
 	if (!mountpoint) {
 		fail(o->mountpoint, errno);
 	} else if (fuse_session_mount(se, mountpoint) == 0) {
+		info_start(mountpoint_device(mountpoint));
 		status = run_mounted(se, o);
 		fuse_session_unmount(se);
 	}

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,4 +71,13 @@ int mountpoint_check_device(void)
 	if (errno == EACCES || errno == EPERM)
 		return complain("/dev/fuse", "may not be opened by this user: try chmod 666 /dev/fuse, as root");
 	return complain("/dev/fuse", strerror(errno));
+}
+
+dev_t mountpoint_device(const char *path)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &st))
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
 }

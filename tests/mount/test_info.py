@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """.info: everything known of a segment, one `name: value` on each line."""
 
+import mmap
 import os
 import re
 import time
@@ -177,6 +178,21 @@ def test_who_has_it_attached(m):
     m.drop(holder)
     equal([one(m, 'app.key:A.info', k) for k in ('attached', 'refcount', 'leaked', 'nattch')], ['-', '1', '1', '0'])
     equal(one(m, 'app.key:A.info', 'lpid').split()[1] in ('-', comm()), True, 'the dead have no name')
+
+
+def test_who_has_mapped_it_through_the_file(m):
+    """Such a mapping counts in no nattch, and holds the memory all the same."""
+    if m.copying:
+        return
+    m.key()
+    m.make(contents=b'x' * 5000)
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    with mmap.mmap(fd, 5000) as mapped:
+        os.close(fd)
+        mapped[0:1] = b'y'
+        equal(one(m, 'app.key:A.info', 'attached'), '%d %s 0 root rw' % (os.getpid(), comm()))
+        equal(one(m, 'app.key:A.info', 'nattch'), '0')
+    equal(one(m, 'app.key:A.info', 'attached'), '-')
 
 
 def comm():
