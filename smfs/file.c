@@ -222,8 +222,8 @@ static int read_way(struct way *w, off_t offset, size_t length, void *(*buffer)(
 	void *to = buffer(bytes.length);
 	ssize_t n = to ? pread(bytes.fd, to, bytes.length, offset) : -1;
 
-	if (n < 0) {
-		err = to ? -errno : -ENOMEM;
+	if (n <= 0) {	/* 0: what lies here was cut off behind everybody's back, and is no end of file */
+		err = !to ? -ENOMEM : n ? -errno : -EIO;
 		way_read_end(w);
 		return err;
 	}

@@ -71,7 +71,7 @@ int native_register(int fd)
 
 	if (id > 0)
 		return id;
-	return id == 0 || errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
+	return id == 0 || errno == ENOTTY || errno == EINVAL || errno == ELOOP ? -EOPNOTSUPP : -errno;
 }
 
 void native_unregister(int backing_id)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Segments whose pages cannot be had: cut off by somebody, or huge pages of an empty pool. EIO, and the daemon lives."""
+
+import errno
+import mmap
+import os
+
+import harness
+import shm
+from case import equal, errno_of, fails
+
+SHM_HUGETLB, SHM_NORESERVE = 0o4000, 0o10000
+FULL = 20000
+
+
+def cut(shmid, size):
+    """Take the pages beyond SIZE from under a segment, as only root can, by its descriptor in /proc/self/map_files."""
+    address = shm.attach(shmid)
+    with open('/proc/self/maps') as maps:
+        span = [line.split()[0] for line in maps if line.startswith('%x-' % address)][0]
+    fd = os.open('/proc/self/map_files/' + span, os.O_RDWR)
+    os.ftruncate(fd, size)
+    os.close(fd)
+    shm.detach(address)
+
+
+def alive(m):
+    equal(m.daemon.process.poll(), None, 'the daemon is alive')
+    os.stat(m.at('app.key:A'))
+    m.listing()
+
+
+def gone(result):
+    """EIO, or (read natively by the kernel itself) the end of the file; never bytes."""
+    if result not in ('EIO', b''):
+        raise AssertionError('expected EIO or nothing, saw %r' % (result,))
+
+
+def outcome(call, *arguments):
+    try:
+        return call(*arguments)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+def test_every_operation_on_an_open_file_whose_pages_went(m):
+    m.key()
+    for left in (8192, 4096, 0):
+        shmid, _ = m.make(contents=b'x' * FULL)
+        reader, writer = os.open(m.at('app.key:A'), os.O_RDONLY), os.open(m.at('app.key:A'), os.O_RDWR)
+        for fd in reader, writer:
+            equal(os.pread(fd, 3, FULL - 3), b'xxx')
+        cut(shmid, left)
+        gone(outcome(os.pread, reader, 100, FULL - 100))
+        gone(outcome(os.pread, reader, 100, 8192))
+        for offset in (FULL - 100, 8192, 12288):
+            fails('EIO', os.pread, writer, 100, offset)
+            fails('EIO', os.pwrite, writer, b'y' * 100, offset)
+        seen = outcome(os.sendfile, os.open(m.scratch + '/out', os.O_WRONLY | os.O_CREAT), reader, 8192, 4096)
+        if seen not in ('EIO', 'EINVAL', 0):
+            raise AssertionError('sendfile: %r' % (seen,))
+        if left:
+            equal(os.pread(reader, 3, 5), b'xxx', 'what is left')
+            equal(os.pwrite(writer, b'yyy', 5), 3)
+            equal(os.pread(writer, 3, 5), b'yyy')
+        alive(m)
+        os.close(reader)
+        os.close(writer)
+        m.remove()
+
+
+def test_every_operation_on_a_path_whose_pages_went(m):
+    m.key()
+    for left in (4096, 0):
+        for what, call in (
+                ('read', lambda: m.read('app.key:A')), ('write', lambda: m.write('app.key:A', b'y' * FULL)),
+                ('truncate to 0', lambda: os.truncate(m.at('app.key:A'), 0)),
+                ('truncate', lambda: os.truncate(m.at('app.key:A'), 30000)),
+                ('truncate to less', lambda: os.truncate(m.at('app.key:A'), 3000)),
+                ('.info', lambda: m.read('app.key:A.info')), ('chmod', lambda: os.chmod(m.at('app.key:A'), 0o600)),
+                ('.refcount', lambda: m.read('app.key:A.refcount'))):
+            shmid, _ = m.make(contents=b'x' * FULL)
+            cut(shmid, left)
+            seen = outcome(call)
+            if isinstance(seen, str) and seen != 'EIO':
+                raise AssertionError('%s of a segment with %d bytes left: %s' % (what, left, seen))
+            alive(m)
+            os.unlink(m.at('app.key:A'))
+
+
+def test_punching_where_there_is_nothing(m):
+    m.key()
+    shmid, _ = m.make(contents=b'x' * FULL)
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    cut(shmid, 4096)
+    for offset, length in ((0, FULL), (100, 50), (8192, 4096), (FULL - 10, 10)):
+        m.sh('fallocate -p -o %d -l %d app.key:A' % (offset, length))
+        alive(m)
+    os.close(fd)
+
+
+def huge_segment(m, size):
+    """One of huge pages, of which none is there. shmget reserves nothing, so it succeeds."""
+    with open('/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages') as f:
+        equal(f.read(), '0\n', 'free huge pages on this machine')
+    return m.own(shm.get(m.keys_of()[0], size, shm.IPC_CREAT | SHM_HUGETLB | SHM_NORESERVE | 0o666))
+
+
+def test_huge_pages_of_an_empty_pool(m):
+    m.key()
+    try:
+        huge_segment(m, 4 << 20)
+    except (OSError, AssertionError) as e:
+        print('     (left out: no such segment is to be had here: %s)' % e)
+        return
+    m.make(size=0)
+    for flags in (os.O_RDONLY, os.O_RDWR):
+        fd = os.open(m.at('app.key:A'), flags)
+        for offset in (0, 5000, (4 << 20) - 1):
+            fails('EIO', os.pread, fd, 100, offset)
+        if flags == os.O_RDWR:
+            fails('EIO', os.pwrite, fd, b'x', 5)
+        fails('ENODEV', lambda: mmap.mmap(fd, 4096, prot=mmap.PROT_READ))
+        os.close(fd)
+    seen = errno_of(os.truncate, m.at('app.key:A'), 0)
+    if seen not in ('OK', 'EIO'):
+        raise AssertionError('truncate to 0: ' + seen)
+    fails('EIO', m.read, '.id/%d' % m.data().id)
+    m.read('app.key:A.info')
+    alive(m)
+    os.unlink(m.at('app.key:A'))
+
+
+def test_a_counter_of_huge_pages(m):
+    m.key()
+    m.make(contents=b'x', count=None)
+    try:
+        m.own(shm.get(m.keys_of()[1], 2 << 20, shm.IPC_CREAT | SHM_HUGETLB | SHM_NORESERVE | 0o666))
+    except OSError as e:
+        print('     (left out: no such segment is to be had here: %s)' % e)
+        return
+    fails('EIO', m.read, 'app.key:A.refcount')
+    fails('EIO', m.refcount, 'decr')
+    fails('EIO', m.refcount, 'reap')
+    m.read('app.key:A.info')
+    equal(m.read('app.key:A'), b'x')
+    alive(m)
+    os.unlink(m.at('app.key:A'))
+
+
+harness.main(globals())
