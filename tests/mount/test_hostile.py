@@ -92,9 +92,9 @@ def scribble(ids, paths, seconds, seed):
                 word = dice.choice(interesting) if dice.random() < 0.5 else dice.getrandbits(64)
                 shm.poke(address, struct.pack('=Q', word & (1 << 64) - 1))
             elif kind == 1:
-                shm.poke(address + 8, MAGIC + struct.pack('=I', 1))
+                shm.poke(address + 8, MAGIC + struct.pack('=Q', 1))
             elif kind == 2:
-                offset = 12 + dice.randrange(12)
+                offset = 24 + (0 if dice.random() < 0.8 else dice.randrange(9))
                 shm.poke(address + offset, (dice.choice(paths) + b'\0')[:4096 - offset])
             else:
                 shm.poke(address + dice.randrange(4000), dice.randbytes(dice.randrange(1, 90)))

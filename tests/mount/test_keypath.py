@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""Key paths: nobody learns of a file, or gets at an object, by a way that he could not walk himself; no file system that hangs
+stops anybody but its caller."""
+
+import ctypes
+import os
+import threading
+import time
+
+import harness
+import people
+import shm
+from case import equal, errno_of, fails, in_child, spawn
+from daemon import is_mounted, mount, umount
+from people import CREATOR, STRANGER, foreign
+
+NAMES = ('{}', '{}:A', '{}:B', '{}:A.refcount', '{}:A.info', '{}/x', '{}/x:A', '{}/.:A')
+RENAME_EXCHANGE = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def operations(m, name, other):
+    """Every operation that takes a name, with errno."""
+    at = m.at(name)
+
+    def opened(flags):
+        return lambda: os.close(os.open(at, flags, 0o600))
+    return {'stat': lambda: os.stat(at), 'access': lambda: os.close(os.open(at, os.O_PATH)),
+            'read': opened(os.O_RDONLY), 'write': opened(os.O_WRONLY), 'truncate': opened(os.O_WRONLY | os.O_TRUNC),
+            'create': opened(os.O_CREAT | os.O_WRONLY), 'create anew': opened(os.O_CREAT | os.O_EXCL | os.O_WRONLY),
+            'unlink': lambda: os.unlink(at), 'list': lambda: os.listdir(at), 'chmod': lambda: os.chmod(at, 0o600),
+            'chown': lambda: os.chown(at, STRANGER[0], -1), 'size': lambda: os.truncate(at, 1),
+            'utimes': lambda: os.utime(at), 'mkdir': lambda: os.mkdir(at), 'rmdir': lambda: os.rmdir(at),
+            'rename': lambda: os.rename(at, m.at(other)), 'rename onto': lambda: os.rename(m.at(other), at),
+            'link': lambda: os.link(at, m.at(other + '2')), 'symlink': lambda: os.symlink('x', at),
+            'readlink': lambda: os.readlink(at), 'statfs': lambda: os.statvfs(at), 'getxattr': lambda: os.getxattr(at, 'user.x')}
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_every_operation_under_a_closed_directory(m):
+    """An existing file with an object, one without, and a missing one: one and the same errno, directly and through links."""
+    m.key('closed/there')
+    m.key('closed/bare')
+    os.mkdir(m.keys + '/closed/dir')
+    m.make('closed/there', contents=b'x', mode=0o666)
+    m.key('open')
+    os.chmod(m.keys + '/closed', 0o700)
+    for name in ('there', 'bare', 'missing', 'dir'):
+        os.symlink('closed/' + name, m.keys + '/to_' + name)
+        os.symlink(m.keys + '/closed/' + name, m.keys + '/abs_' + name)
+
+    def ask():
+        seen = {}
+        for way in ('closed/', 'to_', 'abs_'):
+            for form in NAMES:
+                for what in operations(m, '', 'open:A'):
+                    answers = {name: errno_of(operations(m, form.format(way + name), 'open:A')[what])
+                               for name in ('there', 'bare', 'missing', 'dir')}
+                    seen[way + form + ' ' + what] = answers
+        return seen
+    seen = in_child(ask, people.user(*STRANGER))
+    telling = {what: answers for what, answers in seen.items() if len(set(answers.values())) > 1}
+    equal(len(telling), 0, 'of %d, answers that tell files apart: %s' % (len(seen), dict(list(telling.items())[:4])))
+    succeeded = [what for what, answers in seen.items() if 'OK' in answers.values()]
+    equal(succeeded, [])
+    equal(m.bytes_of('closed/there'), b'x')
+
+
+@harness.allow_other
+def test_a_listing_tells_nothing_of_closed_directories(m):
+    m.key('closed/sub/app.key')
+    m.create('closed/sub/app.key:A', b'x')         # recorded with its path
+    m.run('ls', expected='closed\n')
+    os.chmod(m.keys + '/closed', 0o711)
+    os.chmod(m.keys + '/closed/sub', 0o700)
+    equal(in_child(lambda: m.listing(), people.user(*STRANGER)), [])
+    equal(in_child(lambda: errno_of(m.listing, 'closed'), people.user(*STRANGER)), 'EACCES')
+    os.unlink(m.at('closed/sub/app.key:A'))
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_a_link_that_is_swapped_all_the_time(m):
+    """Between a file of one's own and one in a closed directory: never an object of the closed one."""
+    m.key('closed/secret')
+    foreign(m, 'closed/secret', 0o666, b'closed')
+    os.chmod(m.keys + '/closed', 0o700)
+    os.mkdir(m.keys + '/mine')
+    m.key('mine/own')
+    foreign(m, 'mine/own', 0o666, b'mine')
+    for name, target in (('a', 'own'), ('b', '../closed/secret')):
+        os.symlink(target, m.keys + '/mine/' + name)
+    os.mkdir(m.keys + '/mine/dir')
+    m.key('mine/dir/secret')
+    foreign(m, 'mine/dir/secret', 0o666, b'mine')
+    os.symlink('../closed', m.keys + '/mine/dirlink')
+    for path in ('', '/own', '/dir', '/dir/secret'):
+        os.chown(m.keys + '/mine' + path, *STRANGER)
+    stop = m.scratch + '/stop'
+
+    def swap():
+        here = os.open(m.keys + '/mine', os.O_RDONLY)
+        while not os.path.exists(stop):
+            for one, two in ((b'a', b'b'), (b'dir', b'dirlink')):
+                if _libc.renameat2(here, one, here, two, RENAME_EXCHANGE):
+                    raise OSError(ctypes.get_errno(), 'renameat2')
+    swapper = spawn(lambda: (people.user(*STRANGER)(), swap()))
+
+    def look():
+        seen = {}
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            for name in ('mine/a:A', 'mine/dir/secret:A'):
+                try:
+                    answer = m.read(name)
+                except OSError as e:
+                    answer = e.errno
+                seen[answer] = seen.get(answer, 0) + 1
+        return seen
+    try:
+        seen = in_child(look, people.user(*STRANGER))
+    finally:
+        open(stop, 'w').close()
+        equal(os.waitpid(swapper, 0)[1], 0)
+    print('     (%s)' % seen)
+    equal(b'closed' in seen, False, 'the closed object was read')
+    equal(b'mine' in seen and 13 in seen, True, 'both sides were met')
+
+
+class Hung:
+    """A FUSE file system under KEYDIR that nobody serves: whoever looks into it waits."""
+
+    def __init__(self, m, name='hung'):
+        self.path = m.keys + '/' + name
+        os.mkdir(self.path)
+        self.device = os.open('/dev/fuse', os.O_RDWR)
+        mount('nobody', self.path, 'fuse', data='fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other' % self.device)
+        # INIT is answered, or the kernel itself would hold everything up before it asks
+        request = os.read(self.device, 1 << 17)
+        unique = request[8:16]
+        body = (7).to_bytes(4, 'little') + (31).to_bytes(4, 'little') + (65536).to_bytes(4, 'little') + bytes(52)
+        os.write(self.device, (16 + len(body)).to_bytes(4, 'little') + bytes(4) + unique + body)
+
+    def close(self):
+        """Whoever still waits in it gets an error."""
+        os.close(self.device)
+        umount(self.path, harness.MNT_DETACH)
+
+
+def timed(call):
+    begun = time.monotonic()
+    return errno_of(call), time.monotonic() - begun
+
+
+def in_background(call):
+    """A thread that will have (errno, seconds) of CALL in the list that comes with it."""
+    answer = []
+    thread = threading.Thread(target=lambda: answer.append(call()), daemon=True)
+    thread.start()
+    return thread, answer
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_a_hung_file_system_blocks_only_its_caller(m):
+    """ETIMEDOUT after 5 s for whoever asks; meanwhile others, and the same user elsewhere, are served as ever."""
+    m.daemon.may_complain = True        # it says which path hangs
+    m.key()
+    foreign(m, 'app.key', 0o666)
+    hung = Hung(m)
+    try:
+        waiting = [in_background(lambda name=name: in_child(lambda: timed(lambda: os.stat(m.at(name))), people.user(*STRANGER)))
+                   for name in ['hung/a:A', 'hung/b:A.refcount'] + ['hung/%d:A' % i for i in range(30)]]
+        waiting.append(in_background(lambda: in_child(lambda: timed(lambda: os.close(
+            os.open(m.at('hung/c:A'), os.O_CREAT | os.O_WRONLY))), people.user(*STRANGER))))
+        time.sleep(0.5)
+        slowest = 0
+        for _ in range(100):
+            for who in (people.user(0, 0), people.user(*CREATOR)):
+                answer, seconds = in_child(lambda: timed(lambda: (m.read('app.key:A'), m.listing(), os.stat(m.at('app.key:A')))), who)
+                equal(answer, 'OK')
+                slowest = max(slowest, seconds)
+        for thread, _ in waiting:
+            thread.join(15)
+        answers = [answer for _, got in waiting for answer, _ in got]
+        equal(set(answers), {'ETIMEDOUT'}, 'who looks into it')
+        equal(len(answers), 33)
+        times = [seconds for _, got in waiting for _, seconds in got]
+        print('     (answers after %.1f to %.1f s; the slowest of the others took %.3f s)' % (min(times), max(times), slowest))
+        # twice where the kernel knew the directory, since it asks again when revalidating fails
+        equal([t for t in times if t < 4.5 or t > 11], [], 'seconds until ETIMEDOUT')
+        if slowest > 1:
+            raise AssertionError('another user waited %.2f s' % slowest)
+        equal('did not answer in time' in m.daemon.stderr(), True, 'the log: %r' % m.daemon.stderr())
+        equal(m.daemon.stderr().count('\n'), 1, 'lines')
+    finally:
+        hung.close()
+    fails('ENOENT', os.stat, m.at('hung/a:A'))
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_unmounting_while_a_caller_hangs(m):
+    """The daemon ends, with 0, although a thread of it hangs beyond kill -9."""
+    m.daemon.may_complain = True
+    hung = Hung(m)
+    try:
+        thread, answer = in_background(lambda: in_child(lambda: timed(lambda: os.stat(m.at('hung/a:A'))), people.user(*STRANGER)))
+        time.sleep(0.5)
+        begun = time.monotonic()
+        umount(m.mnt, harness.MNT_DETACH)
+        m.daemon.signal(15)
+        thread.join(10)
+        equal(answer[0][0] in ('ETIMEDOUT', 'ENOTCONN', 'ECONNABORTED', 'EIO'), True, str(answer))
+        equal(is_mounted(m.mnt), False)
+        equal(m.daemon.wait(8), 0)
+        took = time.monotonic() - begun
+        if took > 8:
+            raise AssertionError('took %.1f s' % took)
+    finally:
+        hung.close()
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_a_recorded_path_that_hangs(m):
+    """A stranger's counter names a file on a hung file system: who lists waits, within bounds, and nobody else."""
+    m.daemon.may_complain = True
+    m.key()
+    data, _ = foreign(m, 'app.key', 0o666)
+    hung = Hung(m)
+    try:
+        path = os.fsencode(hung.path + '/x')
+        counter = in_child(lambda: shm.get(0x070a0b0c, 4096, shm.IPC_CREAT | 0o666), people.user(*STRANGER))
+        m.own(counter)
+        shm.write(counter, b'\0' * 8 + b'smSMCTR1' + (1).to_bytes(8, 'little') + path)
+        thread, answer = in_background(lambda: timed(lambda: m.listing()))
+        time.sleep(0.3)
+        equal(in_child(lambda: timed(lambda: m.read('app.key:A')), people.user(*CREATOR))[0], 'OK')
+        thread.join(12)
+        print('     (listing: %s after %.1f s)' % answer[0])
+        equal(answer[0][0] in ('OK', 'ETIMEDOUT'), True, str(answer))
+    finally:
+        hung.close()
+
+
+harness.main(globals())
