@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""What takes long: ten thousand of everything, and how long a second user waits while the first one storms."""
+
+import os
+import random
+import signal
+import time
+
+import harness
+import shm
+from case import equal, spawn
+from daemon import wait_until
+
+STORMER, OTHER = 1000, 1001
+SECONDS = int(os.environ.get('STORM_SECONDS', '20'))
+
+
+def cycle(m, i):
+    m.create('new:N', b'x' * (1 + i * 37 % 9000))
+    fd = os.open(m.at('new:N'), os.O_RDWR if i % 2 else os.O_RDONLY)
+    equal(os.pread(fd, 1, 0), b'x')
+    os.unlink(m.at('new:N'))
+    os.close(fd)
+
+
+def rest(m):
+    wait_until(lambda: not [s for s in shm.listing() if s.nattch], 'nothing is attached', 5)
+    return m.daemon.descriptors(), m.daemon.status('RssShmem'), len(shm.listing())
+
+
+@harness.deadline(900)
+def test_ten_thousand_cycles_leave_nothing(m):
+    """Created, opened, removed, closed."""
+    m.key('new')
+    for i in range(500):
+        cycle(m, i)
+    before, resident = rest(m), m.daemon.status('VmRSS')
+    for i in range(10000):
+        cycle(m, i)
+    wait_until(lambda: rest(m) <= before, 'descriptors, shared memory and segments are %s again' % (before,), 5)
+    m.daemon.must_not_grow(resident, 1024)
+    print('     descriptors, mapped KiB, segments: %s before, %s after; resident KiB: %d before, %d after'
+          % (before, rest(m), resident, m.daemon.status('VmRSS')))
+
+
+def storm(m, seed):
+    os.setresgid(STORMER, STORMER, STORMER)
+    os.setresuid(STORMER, STORMER, STORMER)
+    random_ = random.Random(seed)
+    while True:
+        random_.choice([lambda: m.read('big:A'), lambda: m.write('big:A', b'x' * (4 << 20)), lambda: os.listdir(m.mnt),
+                        lambda: [os.stat(entry) for entry in os.scandir(m.at('.id'))], lambda: m.read('k1:A.info')])()
+
+
+@harness.allow_other
+@harness.deadline(120)
+def test_a_second_user_is_served_while_the_first_one_storms(m):
+    for i in range(300):
+        m.key('k%d' % i)
+        m.make('k%d' % i, contents=b'x')
+    m.key('big')
+    m.make('big', size=4 << 20)
+    pids = [spawn(lambda: storm(m, seed)) for seed in range(8)]
+
+    def measure():
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        times = []
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            start = time.perf_counter()
+            os.stat(m.at('k7:A'))
+            times.append(time.perf_counter() - start)
+            time.sleep(0.005)
+        return sorted(times)
+    times = m.as_uid(OTHER, OTHER, [], measure)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+    print('     stat under a storm of 8 processes: median %.2f ms, p99 %.2f ms, longest %.2f ms, of %d'
+          % (p50 * 1000, p99 * 1000, times[-1] * 1000, len(times)))
+    if p99 > 0.05:
+        raise AssertionError('p99 of stat is %.1f ms, more than 50' % (p99 * 1000))
+
+
+harness.main(globals())
