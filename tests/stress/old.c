@@ -4,8 +4,12 @@
  * look at who else is there. They free what others still hold, by races of their own; what they remove is noted, so
  * that it is not laid at libsm's door.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
+#include <unistd.h>
 
 #include <libsm/word.h>
 
@@ -58,21 +62,14 @@ static bool holds(const struct old *o, key_t data_key, key_t counter_key)
 	return !(w.seq & WORD_DEAD) && shmget(data_key, 0, 0) == o->data_id && shmget(counter_key, 0, 0) == o->counter_id;
 }
 
-int old_join(struct old *o, const char *path, size_t size)
+static void lock(struct old *o, int operation)
 {
-	key_t data_key = ftok(path, PROJ), counter_key = ftok(path, PROJ - 58);
-
-	o->data_id = shmget(data_key, size, IPC_CREAT | 0666);
-	o->counter_id = shmget(counter_key, sizeof(int), IPC_CREAT | 0666);
-	if (o->data_id < 0 || o->counter_id < 0 || attach(o))
-		return -1;
-	if (holds(o, data_key, counter_key))
-		return 0;
-	old_leave(o);
-	return -1;
+	if (o->lock >= 0)
+		while (flock(o->lock, operation) && errno == EINTR)
+			;
 }
 
-void old_leave(struct old *o)
+static void leave_locked(struct old *o)
 {
 	bool last = *o->counter <= 1;
 
@@ -86,4 +83,39 @@ void old_leave(struct old *o)
 		shmctl(o->data_id, IPC_RMID, NULL);
 		shmctl(o->counter_id, IPC_RMID, NULL);
 	}
+}
+
+static int join_locked(struct old *o, const char *path, size_t size)
+{
+	key_t data_key = ftok(path, PROJ), counter_key = ftok(path, PROJ - 58);
+
+	o->data_id = shmget(data_key, size, IPC_CREAT | 0666);
+	o->counter_id = shmget(counter_key, sizeof(int), IPC_CREAT | 0666);
+	if (o->data_id < 0 || o->counter_id < 0 || attach(o))
+		return -1;
+	if (holds(o, data_key, counter_key))
+		return 0;
+	leave_locked(o);
+	return -1;
+}
+
+int old_join(struct old *o, const char *path, size_t size, bool locked)
+{
+	int res;
+
+	o->lock = locked ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	lock(o, LOCK_EX);
+	res = join_locked(o, path, size);
+	lock(o, LOCK_UN);
+	if (res && o->lock >= 0)
+		close(o->lock);
+	return res;
+}
+
+void old_leave(struct old *o)
+{
+	lock(o, LOCK_EX);
+	leave_locked(o);
+	if (o->lock >= 0)
+		close(o->lock);
 }

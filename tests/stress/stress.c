@@ -168,13 +168,13 @@ static int leaked(int object)
 /* Whether the monitor has nothing to do any more; what can never become right is wrong. HELD: by how many, each. */
 static bool all_right(const int *held, bool last)
 {
-	for (int object = 0; object < PURE + MIXED; object++) {
-		bool pure = object < PURE;
+	for (int object = 0; object < EXACT + MIXED; object++) {
+		bool exact = object < EXACT;
 		int n = count(object), dead = leaked(object);
 
-		if (pure && n < held[object])
+		if (exact && n < held[object])
 			wrong("lost counts: object %d counts %d and %d hold it", object, n, held[object]);
-		if (shared->wrong || (pure ? n == held[object] : dead == 0))
+		if (shared->wrong || (exact ? n == held[object] : dead == 0))
 			continue;
 		if (last)
 			wrong("leaked: object %d counts %d, %d hold it, %d have no holder", object, n, held[object], dead);
@@ -240,7 +240,7 @@ static void look_at_what_is_left(void)
 	ssize_t n;
 
 	settle(none);
-	for (int object = 0; object < PURE + MIXED && !shared->wrong; object++)
+	for (int object = 0; object < EXACT + MIXED && !shared->wrong; object++)
 		use_once(object);
 	n = sm_segment_list(&table);
 	if (n != 2 * UNHELD)
@@ -265,7 +265,7 @@ static int set_up(const char *keydir)
 			return -1;
 		close(fd);
 	}
-	for (int i = PURE + MIXED; i < OBJECTS; i++) {
+	for (int i = EXACT + MIXED; i < OBJECTS; i++) {
 		sm_object *obj = sm_object_new(key_path[i], PROJ, 4096);
 
 		if (sm_create(obj))

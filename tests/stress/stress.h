@@ -8,14 +8,16 @@
 #include <sys/types.h>
 
 /*
- * Objects 0 .. PURE-1 are used through libsm only, so that every count must be right. The next MIXED ones are used by
- * programs laid out like the old class, too, whose plain ++ may lose counts. The last ones are made and never held:
- * nobody may free them.
+ * Objects 0 .. PURE-1 are used through libsm only, and the next LOCKED ones by programs laid out like the old class only,
+ * which lock their key file to count: of both, every count must be right. The MIXED ones are used by both kinds, the old
+ * ones without a lock, whose plain ++ may lose counts. The last ones are made and never held: nobody may free them.
  */
 #define PURE 32
+#define LOCKED 8
+#define EXACT (PURE + LOCKED)
 #define MIXED 16
 #define UNHELD 4
-#define OBJECTS (PURE + MIXED + UNHELD)
+#define OBJECTS (EXACT + MIXED + UNHELD)
 #define WORKERS_MAX 512
 #define PROJ 'S'
 #define REMEMBERED (1u << 18)
@@ -50,12 +52,13 @@ bool worker_is_old(int me);
 
 struct old {
 	int data_id, counter_id;
+	int lock;		/* the key file, or -1 */
 	volatile int *counter;
 	volatile uint64_t *data;
 };
 
 /* 0, or -1: an object that comes and goes, as such programs know no protocol against that. */
-int old_join(struct old *o, const char *path, size_t size);
+int old_join(struct old *o, const char *path, size_t size, bool locked);
 void old_leave(struct old *o);
 
 /* Whether an old program removed one of both lately, after which neither is what libsm answers for. */

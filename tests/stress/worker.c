@@ -55,7 +55,7 @@ static bool join(struct holder *h)
 	h->obj = NULL;
 	if (!worker_is_old(h->me))
 		return join_by_libsm(h);
-	if (old_join(&h->old, key_path[h->object], object_size()))
+	if (old_join(&h->old, key_path[h->object], object_size(), h->object < EXACT))
 		return false;
 	h->data_id = h->old.data_id;
 	h->counter_id = h->old.counter_id;
@@ -83,9 +83,11 @@ static void check(struct holder *h, uint64_t mark)
 	if (data == h->data_id && counter == h->counter_id) {
 		if (h->object < PURE && sm_refcount(h->obj) < 1)
 			wrong("object %d: the count is %d while it is held", h->object, sm_refcount(h->obj));
+		if (h->object >= PURE && h->object < EXACT && *h->old.counter < 1)
+			wrong("object %d: the count is %d while it is held", h->object, *h->old.counter);
 		return;
 	}
-	if (h->object >= PURE && old_removed_one(h->data_id, h->counter_id))
+	if (h->object >= EXACT && old_removed_one(h->data_id, h->counter_id))
 		atomic_fetch_add(&shared->excused, 1);
 	else
 		wrong("object %d freed too early, under %s: held %d and %d, its keys name %d and %d", h->object,
@@ -141,8 +143,10 @@ static int skewed(struct holder *h, int n)
 
 static int choose(struct holder *h)
 {
+	if (worker_is_old(h->me) && (shared->phase == HOLD || rand_r(&h->seed) % 2))
+		return PURE + skewed(h, LOCKED);
 	if (worker_is_old(h->me) || (shared->phase == CHURN && rand_r(&h->seed) % 4 == 0))
-		return PURE + skewed(h, MIXED);
+		return EXACT + skewed(h, MIXED);
 	return skewed(h, PURE);
 }
 
