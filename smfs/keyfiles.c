@@ -51,13 +51,13 @@ static int add(struct search *s, const struct stat *st, char *path)
 	return 0;
 }
 
-/* RELATIVE to KEYDIR, "" is itself. */
-static int try_path(struct search *s, const char *relative)
+/* RELATIVE to KEYDIR, "" is itself; HINT: KEYPATH_HINT if a stranger wrote it, else 0. */
+static int try_path(struct search *s, const char *relative, unsigned hint)
 {
 	struct keypath kp;
 	int err = 0;
 
-	if (keypath_resolve(s->keydir, relative, KEYPATH_REALPATH, &kp) == 0 && yields(s, &kp.st)) {
+	if (keypath_resolve(s->keydir, relative, KEYPATH_REALPATH | hint, &kp) == 0 && yields(s, &kp.st)) {
 		err = add(s, &kp.st, kp.path);
 		kp.path = NULL;
 	}
@@ -76,7 +76,7 @@ static int try_entry(struct search *s, const struct keypath *dir, const struct d
 		return 0;
 	if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 		return 0;
-	if (keypath_at(s->keydir, dir, d->d_name, 0, &kp) == 0 && yields(s, &kp.st))
+	if (keypath_at(s->keydir, dir, d->d_name, d->d_type == DT_LNK ? KEYPATH_HINT : 0, &kp) == 0 && yields(s, &kp.st))
 		err = asprintf(&path, "%s%s%s", dir->path, slash, d->d_name) < 0 ? -ENOMEM : add(s, &kp.st, path);
 	keypath_close(&kp);
 	return err;
@@ -93,12 +93,12 @@ static int search_stream(struct search *s, const struct keypath *dir, DIR *strea
 }
 
 /* The directory RELATIVE to KEYDIR, and what is in it. */
-static int search_directory(struct search *s, const char *relative)
+static int search_directory(struct search *s, const char *relative, unsigned hint)
 {
 	struct keypath dir;
 	int err = 0;
 
-	if (keypath_resolve(s->keydir, relative, KEYPATH_DIRECTORY | KEYPATH_REALPATH, &dir) == 0) {
+	if (keypath_resolve(s->keydir, relative, KEYPATH_DIRECTORY | KEYPATH_REALPATH | hint, &dir) == 0) {
 		int fd = keypath_open_directory(&dir);
 		DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 
@@ -115,12 +115,12 @@ static int search_directory(struct search *s, const char *relative)
 	return err;
 }
 
-static int search_around(struct search *s, const char *relative)
+static int search_around(struct search *s, const char *relative, unsigned hint)
 {
 	const char *slash = strrchr(relative, '/');
 	AUTO_FREE char *dir = strndup(relative, slash ? (size_t)(slash - relative) : 0);
 
-	return dir ? search_directory(s, dir) : -ENOMEM;
+	return dir ? search_directory(s, dir, hint) : -ENOMEM;
 }
 
 /* ABSOLUTE as seen from KEYDIR, NULL if it is not below. */
@@ -143,13 +143,13 @@ int keyfiles_find(const struct keydir *keydir, key_t data_key, const char *recor
 
 	*out = (struct keyfiles){ 0 };
 	if (relative)
-		err = try_path(&s, relative);
+		err = try_path(&s, relative, KEYPATH_HINT);
 	if (!err && named)
-		err = try_path(&s, named);
+		err = try_path(&s, named, 0);
 	if (!err && relative)
-		err = search_around(&s, relative);
+		err = search_around(&s, relative, KEYPATH_HINT);
 	if (!err && named)
-		err = search_around(&s, named);
+		err = search_around(&s, named, 0);
 	if (!err && !relative && !named)
 		err = search_directory(&s, "");
 	return err;

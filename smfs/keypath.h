@@ -57,6 +57,7 @@ enum keypath_flags {
 	KEYPATH_DIRECTORY = 1,	/* the last component must be a directory: ENOTDIR */
 	KEYPATH_REALPATH = 2,	/* fill out->path */
 	KEYPATH_CACHED = 4,	/* ask no file system, and never wait: EAGAIN where the kernel's caches cannot tell */
+	KEYPATH_HINT = 8,	/* a stranger wrote it: ENOENT where it enters a FUSE mount, whose server may be his */
 };
 
 /*

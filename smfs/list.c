@@ -206,7 +206,7 @@ static int walk(const struct keydir *keydir, const struct keypath *dir, const ch
 		memcpy(name, relative, n);
 		name[n] = '\0';
 		relative += n + (relative[n] == '/');
-		err = keypath_at(keydir, here.fd < 0 ? dir : &here, name, 0, out);
+		err = keypath_at(keydir, here.fd < 0 ? dir : &here, name, KEYPATH_HINT, out);
 		keypath_close(&here);
 		if (!err && *relative) {
 			here = *out;
@@ -332,7 +332,8 @@ static int read_entries(struct scan *scan, DIR *stream)
 
 		if (!maybe || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
-		if (keypath_at(scan->keydir, &scan->dir, d->d_name, 0, &kp) == 0)
+		/* in a directory that everybody may write to, links are strangers' words, too */
+		if (keypath_at(scan->keydir, &scan->dir, d->d_name, d->d_type == DT_LNK ? KEYPATH_HINT : 0, &kp) == 0)
 			err = add_reverse(scan, d->d_name, &kp.st);
 		keypath_close(&kp);
 	}

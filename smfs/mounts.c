@@ -131,6 +131,7 @@ static bool parse_line(char *line, struct entry *out)
 	const char *type = strsep(&tail, " ");
 	out->flags = (strcmp(type, "fuse.smfs") == 0 ? MOUNT_SMFS : 0) |
 		     (strcmp(type, "proc") == 0 ? MOUNT_PROC : 0) |
+		     (strncmp(type, "fuse", 4) == 0 ? MOUNT_FUSE : 0) |
 		     (options && option_in(options, "nosymfollow") ? MOUNT_NOSYMFOLLOW : 0);
 	return true;
 }

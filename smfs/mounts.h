@@ -9,6 +9,7 @@ enum mount_flags {
 	MOUNT_SMFS = 1,		/* never to be entered */
 	MOUNT_PROC = 2,
 	MOUNT_NOSYMFOLLOW = 4,
+	MOUNT_FUSE = 8,		/* served by a process, maybe a stranger's, who can keep us waiting */
 };
 
 struct mounts;

@@ -33,6 +33,7 @@ struct walk {
 	bool borrowed;		/* at.fd is root's or the start's */
 	bool directory;		/* what the whole path has to lead to */
 	bool cached;		/* ask no file system */
+	bool hint;		/* enter no FUSE mount */
 	unsigned links;
 	char *rest;		/* in text; what is still to be walked */
 	char text[WALK_LONGEST];
@@ -189,7 +190,10 @@ static int open_entry(const struct walk *w, const char *name, bool directory, st
 	out->fd = open_path(w->at.fd, name, directory ? O_DIRECTORY : 0, w->cached);
 	if (out->fd < 0 && errno == ENOTDIR && directory)
 		out->fd = open_path(w->at.fd, name, 0, w->cached);
-	return out->fd < 0 ? -errno : walk_look(w->root, &w->at, out);
+	if (out->fd < 0)
+		return -errno;
+	const int err = walk_look(w->root, &w->at, out);
+	return !err && w->hint && out->mount != w->at.mount && out->mount_flags & MOUNT_FUSE ? -ENOENT : err;
 }
 
 /* fs.protected_symlinks: in /tmp and its like, only one's own links, and the directory owner's. */
@@ -275,6 +279,7 @@ int walk_path(const struct keydir *root, const struct keypath *start, const char
 	w.borrowed = true;
 	w.directory = flags & KEYPATH_DIRECTORY;
 	w.cached = flags & KEYPATH_CACHED;
+	w.hint = flags & KEYPATH_HINT;
 	w.links = 0;
 	w.rest = w.text;
 	if (n >= PATH_MAX)
