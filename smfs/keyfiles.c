@@ -151,7 +151,7 @@ int keyfiles_find(const struct keydir *keydir, key_t data_key, const char *recor
 	if (!err && named)
 		err = search_around(&s, named, 0);
 	if (!err && !relative && !named)
-		err = search_directory(&s, "");
+		err = search_directory(&s, "", 0);
 	return err;
 }
 
