@@ -8,7 +8,7 @@ _smfs_mount_options() {
 	case $cur in
 	access=*) head+=access= cur=${cur#*=} values='auto native copy' ;;
 	ipcns=*) head+=ipcns= cur=${cur#*=} values=$(cd /proc && echo [0-9]*) ;;
-	*) values='access= allow_other allow_root auto_unmount clone_fd debug fsname= ipcns= max_idle_threads= max_threads=
+	*) values='access= allow_other allow_root auto_unmount clone_fd debug files= fsname= ipcns= max_idle_threads= max_threads=
 		noatime reap reap= ro rw size= staged=' ;;
 	esac
 	compopt -o nospace

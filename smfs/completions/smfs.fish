@@ -5,7 +5,8 @@ function __smfs_mount_options
     printf '%s\t%s\n' access=auto 'The better way to the bytes' access=native 'The kernel reads the segment itself' \
         access=copy 'Copy the bytes' allow_other 'Let other users in' allow_root 'Let root in' \
         auto_unmount 'Unmount when the process ends, however it ends' clone_fd 'A device descriptor for each thread' \
-        debug 'Print every request' fsname= 'Name of the source in the mount table' ipcns= 'Show that IPC namespace' \
+        debug 'Print every request' files= 'Most files that one user may have open' \
+        fsname= 'Name of the source in the mount table' ipcns= 'Show that IPC namespace' \
         max_idle_threads= 'Most idle threads' max_threads= 'Most threads' noatime 'Leave access times alone' \
         reap 'Take off the references of dead holders' reap= 'The same, within so many seconds' ro Read-only \
         rw 'Read and write' size= 'Size of an object made without one' staged= 'Most bytes of files in the making'

@@ -20,6 +20,8 @@ void *__wrap_shmat(int id, const void *address, int flags);
 int __wrap_shmdt(const void *address);
 int __wrap_shmget(key_t key, size_t size, int flags);
 
+uint32_t pause_one_in = 64;
+
 static void pause_now_and_then(void)
 {
 	static uint32_t state;
@@ -30,7 +32,7 @@ static void pause_now_and_then(void)
 	state ^= state << 13;
 	state ^= state >> 17;
 	state ^= state << 5;
-	if (state % 64 == 0)
+	if (state % pause_one_in == 0)
 		sleep_us(state / 64 % 2000);
 	else if (state % 8 == 0)
 		sched_yield();

@@ -62,6 +62,7 @@ pid_t reaper_start(void)
 
 	if (pid != 0)
 		return pid;
+	pause_one_in = 3;
 	for (;;) {
 		pass();
 		sleep_us(5000);

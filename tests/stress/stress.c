@@ -88,13 +88,11 @@ static int collect(bool leaving)
 	int status, ended = 0;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+			wrong("a process ended with status 0x%x", status);
 		for (int i = 0; i < workers; i++) {
 			if (process[i].pid != pid)
 				continue;
-			if (status != 0 && !WIFSIGNALED(status))
-				wrong("a worker ended with status %d", status);
-			else if (status != 0 && WTERMSIG(status) != SIGKILL)
-				wrong("a worker ended by signal %d", WTERMSIG(status));
 			process[i].pid = 0;
 			ended++;
 			if (!leaving)

@@ -44,6 +44,9 @@ extern int workers;
 void wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sleep_us(long us);
 
+/* One in so many shm calls of this process takes up to two milliseconds longer. */
+extern uint32_t pause_one_in;
+
 /* Join and leave until killed, or the phase is LEAVE. Worker ME is the only process that writes slot ME of an object. */
 void worker(int me) __attribute__((noreturn));
 bool worker_is_old(int me);
