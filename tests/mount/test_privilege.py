@@ -16,8 +16,11 @@ def statuses(pid):
     """{tid: {name: value}} of every thread."""
     found = {}
     for tid in os.listdir('/proc/%d/task' % pid):
-        with open('/proc/%d/task/%s/status' % (pid, tid)) as status:
-            found[tid] = dict(line.rstrip('\n').split(':\t', 1) for line in status if ':\t' in line)
+        try:
+            with open('/proc/%d/task/%s/status' % (pid, tid)) as status:
+                found[tid] = dict(line.rstrip('\n').split(':\t', 1) for line in status if ':\t' in line)
+        except (FileNotFoundError, ProcessLookupError):
+            pass        # a thread that had nothing to do any more
     return found
 
 

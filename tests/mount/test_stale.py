@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nothing is cached that can go stale: what other programs do is seen at once, and no handle shows another's bytes."""
 
+import errno
 import os
 import time
 import threading
@@ -132,6 +133,44 @@ def test_a_reused_shmid_never_shows_the_other_segment(m):
         equal((m.bytes_of('two'), m.data('two').mode), (b'other', 0o666), 'changed through the old handle')
         os.close(fd)
         m.remove('two')
+
+
+def opened(fd):
+    """What comes of opening what FD (O_PATH) looked up: bytes, or the name of the errno. The kernel does not look it up again."""
+    try:
+        again = os.open('/proc/self/fd/%d' % fd, os.O_RDWR)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    try:
+        return os.pread(again, 100, 0)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    finally:
+        os.close(again)
+
+
+def test_removed_and_made_again_between_lookup_and_open(m):
+    """ENOENT or ESTALE, whoever makes it again, with whatever shmid; by name there is the new one."""
+    m.key()
+    for same_id in (False, True):
+        for uid in (0, 1001):
+            ids = m.make(contents=b'first', count=7)
+            looked_up = [os.open(m.at(name), os.O_PATH) for name in ('app.key:A', 'app.key:A.refcount')]
+            m.remove()
+            wait_until(lambda: not shm.listing(), 'the daemon lets go, so that the shmid is free', 3)
+            for shmid, key, contents in zip(ids, m.keys_of(), (b'other', b'\t\0\0\0')):
+                if same_id:
+                    shm.next_id(shmid)
+                now = m.own(m.as_uid(uid, uid, [], lambda: shm.get(key, len(contents), shm.IPC_CREAT | 0o666)))
+                equal(now == shmid, same_id, 'the shmid is used again')
+                shm.write(now, contents)
+            what = 'same shmid %s, made by uid %d' % (same_id, uid)
+            for fd in looked_up:
+                equal(opened(fd) in ('ENOENT', 'ESTALE'), True, '%s: %r' % (what, opened(fd)))
+                os.close(fd)
+            equal((m.read('app.key:A'), m.read('app.key:A.refcount')), (b'other', b'9\n'), what)
+            m.remove()
+            wait_until(lambda: not shm.listing(), 'all gone', 3)
 
 
 def test_a_reused_shmid_under_the_same_name(m):
