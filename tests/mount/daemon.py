@@ -85,7 +85,8 @@ class Daemon:
         self.mountpoint, self.user, self.foreground = mountpoint, user, foreground
         self.expected_status, self.may_complain = 0, False
         self.out_path, self.err_path = scratch + '/stdout', scratch + '/stderr'
-        command = [os.environ['SMFS']] + (['-f'] if foreground else []) + arguments
+        # for instance valgrind
+        command = os.environ.get('SMFS_UNDER', '').split() + [os.environ['SMFS']] + (['-f'] if foreground else []) + arguments
         with open(self.out_path, 'wb') as out, open(self.err_path, 'wb') as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                             cwd='/', umask=0o022, preexec_fn=credentials(user))

@@ -43,6 +43,7 @@ def outcome(call, *arguments):
         return errno.errorcode[e.errno]
 
 
+@harness.not_under_tsan
 def test_every_operation_on_an_open_file_whose_pages_went(m):
     m.key()
     for left in (8192, 4096, 0):
@@ -69,6 +70,7 @@ def test_every_operation_on_an_open_file_whose_pages_went(m):
         m.remove()
 
 
+@harness.not_under_tsan
 def test_every_operation_on_a_path_whose_pages_went(m):
     m.key()
     for left in (4096, 0):
@@ -88,6 +90,7 @@ def test_every_operation_on_a_path_whose_pages_went(m):
             os.unlink(m.at('app.key:A'))
 
 
+@harness.not_under_tsan
 def test_punching_where_there_is_nothing(m):
     m.key()
     shmid, _ = m.make(contents=b'x' * FULL)
@@ -106,6 +109,7 @@ def huge_segment(m, size):
     return m.own(shm.get(m.keys_of()[0], size, shm.IPC_CREAT | SHM_HUGETLB | SHM_NORESERVE | 0o666))
 
 
+@harness.not_under_tsan
 def test_huge_pages_of_an_empty_pool(m):
     m.key()
     try:

@@ -108,6 +108,7 @@ def cut(shmid, size=0):
     shm.detach(address)
 
 
+@harness.not_under_tsan
 def test_pages_that_go_while_it_is_open_are_eio(m):
     """The daemon has just attached all of it: touching what is gone now is a SIGBUS there."""
     m.key()
@@ -129,6 +130,7 @@ def test_pages_that_go_while_it_is_open_are_eio(m):
         m.remove()
 
 
+@harness.not_under_tsan
 def test_pages_that_are_gone_before(m):
     """shmat then maps less than the segment's size, or nothing (EINVAL)."""
     m.key()
