@@ -32,9 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	for (unsigned i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
 		int flags = mounts_flags(mounts, ids[i]);
 
-		MUST(flags < 0 || flags <= (MOUNT_SMFS | MOUNT_PROC | MOUNT_NOSYMFOLLOW));
+		MUST(flags < 0 || flags <= (MOUNT_SMFS | MOUNT_PROC | MOUNT_NOSYMFOLLOW | MOUNT_FUSE));
 		/* a type needs its separator before it */
 		MUST(flags <= 0 || !(flags & MOUNT_SMFS) || memmem(bytes, n, " - fuse.smfs", 12));
+		MUST(flags <= 0 || !(flags & MOUNT_FUSE) || memmem(bytes, n, " - fuse", 7));
 	}
 	mounts_free(mounts);
 	return 0;

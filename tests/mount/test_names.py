@@ -232,4 +232,23 @@ def test_a_link_out_of_keydir_is_followed_as_the_caller_would(m):
     os.unlink(m.at('out/far.key:A'))
 
 
+def test_numbers_that_are_none_and_nothing_is_made(m):
+    """Signs, blanks, overflows, other bases, leading zeros; and key 0, which shmget takes for "make me one"."""
+    shmid, _ = m.make('.', contents=b'x')
+    here = len(shm.listing())
+    for form in ('-%d', '+%d', ' %d', '%d ', '0%d', '%d.', '%d.inf', '%d.info.info', '%d.0', '%dx', '%d\n', '0x%x', '%d:A'):
+        fails('ENOENT', os.stat, m.at('.id/' + form % shmid))
+    for number in ('4294967296', '2147483648', '-1', '-0', '00', '18446744073709551616', '9' * 200, '', '.', '..x', 'A'):
+        if number not in ('', '.'):
+            fails('ENOENT', os.stat, m.at('.id/' + number))
+    for number in (shmid + (1 << 32), shmid + (1 << 64)):       # the same when cut to 32 bits
+        fails('ENOENT', os.stat, m.at('.id/%d' % number))
+    key = shm.stat(shmid).key
+    for name in ('0x00000000', '0x%x' % (key | 1 << 32), '%08x' % key, '0X%08x' % key, '0x%09x' % key, '0x%08x ' % key,
+                 '-0x%07x' % (key >> 4), '0x%08x' % (key ^ 0xffffffff), '0x', '0x0000000g', str(key)):
+        fails('ENOENT', os.stat, m.at('.key/' + name))
+        fails('ENOENT', os.readlink, m.at('.key/' + name))
+    equal(len(shm.listing()), here, 'segments')
+
+
 harness.main(globals())
