@@ -14,6 +14,7 @@ static void check(const uint8_t *bytes, size_t n, uid_t id)
 	int r = status_parse(&c, text);
 
 	MUST(r == 0 || r == 1);
+	MUST(r == 0 || (memmem(bytes, n, "Uid:", 4) && memmem(bytes, n, "Gid:", 4) && memmem(bytes, n, "Groups:", 7)));
 	MUST(r == 1 || (c.ngroups == 0 && c.caps == 0));
 	MUST(c.uid == id && c.gid == id && (id == 0 || c.caps == 0));
 	for (unsigned i = 0; i < c.ngroups; i++)
