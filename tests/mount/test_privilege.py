@@ -35,7 +35,7 @@ def work(m):
     people.foreign(m, 'app.key', 0o666)
 
     def ask(uid):
-        seen = in_child(lambda: [(m.listing(), m.read('app.key:A'), m.read('app.key:A.info')) for _ in range(20)], people.user(uid, uid))
+        seen = in_child(lambda: [(m.listing(), m.read('app.key:A'), m.read('app.key:A.info')) for _ in range(20)], people.user(uid, uid, [uid + 5000]))
         done.append(len(seen))
     done = []
     threads = [threading.Thread(target=ask, args=(uid,)) for uid in (0, 1001, 1003, 1004)]
