@@ -153,19 +153,35 @@ static bool may_change(const struct sm_segment *seg)
 	return euid == seg->uid || euid == seg->cuid || has_sys_admin();
 }
 
+/*
+ * Is the counter to be changed along with the data? One that a stranger made beside somebody's data is no half of it, and
+ * must not keep the owner from what is his. -EPERM: it is a half, and not the thread's to change.
+ */
+static int counter_comes_along(const struct object *obj)
+{
+	if (!obj->has_counter)
+		return false;
+	if (!obj->has_data || may_change(&obj->counter))
+		return true;
+
+	uid_t maker = obj->counter.cuid;
+
+	return maker == 0 || maker == obj->data.uid || maker == obj->data.cuid ? -EPERM : false;
+}
+
 int store_remove(const struct object *obj)
 {
-	int err = 0;
+	int err = 0, counter = counter_comes_along(obj);
 
 	if (!obj->has_data && !obj->has_counter)
 		return -ENOENT;
-	if (obj->has_data && obj->has_counter && !may_change(&obj->counter))
-		return -EPERM;
+	if (counter < 0)
+		return counter;
 	if (obj->has_data)
 		err = sm_segment_remove(obj->data.id);
 	if (err && err != -EIDRM)
 		return err;
-	if (obj->has_counter) {
+	if (counter) {
 		int gone = sm_segment_remove(obj->counter.id);
 
 		if (gone && gone != -EIDRM)
@@ -176,14 +192,16 @@ int store_remove(const struct object *obj)
 
 int store_set(const struct object *obj, uid_t uid, gid_t gid, mode_t mode)
 {
+	int counter = counter_comes_along(obj);
+
 	if (!obj->has_data)
 		return -ENOENT;
-	if (obj->has_counter && !may_change(&obj->counter))
-		return -EPERM;
+	if (counter < 0)
+		return counter;
 
 	int err = sm_segment_set(obj->data.id, uid, gid, mode);
 
-	if (!err && obj->has_counter)
+	if (!err && counter)
 		err = sm_segment_set(obj->counter.id, uid, gid, mode);
 	return err == -EIDRM ? -ESTALE : err;
 }

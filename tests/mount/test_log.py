@@ -17,7 +17,7 @@ class Syslog:
     """A /dev/log of our own, here only."""
 
     def __init__(self, m):
-        directory = m.scratch + '/dev'
+        self.mnt, directory = m.mnt, m.scratch + '/dev'
         os.mkdir(directory)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(directory + '/log')
@@ -38,6 +38,8 @@ class Syslog:
         if self.made:
             os.unlink('/dev/log')
         self.socket.close()
+        if is_mounted(self.mnt):        # the test failed before it ended the daemon, which nobody else knows
+            umount(self.mnt, harness.MNT_DETACH)
 
 
 def in_background(m, *options):

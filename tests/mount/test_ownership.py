@@ -67,19 +67,30 @@ def test_unlink_chmod_and_chown(m):
 
 @harness.allow_other
 def test_halves_of_different_owners(m):
-    """Data of one user and a counter of another: neither is removed or changed half."""
+    """A counter that its creator gave away: neither half is removed or changed without the other."""
     m.key()
     data, counter = foreign(m, 'app.key', 0o666)
     shm.set(counter, 4444, 4444)
-    counter_was_made_by = 4445
-    shm.remove(counter)
-    counter = m.own(m.as_uid(counter_was_made_by, 4445, [], lambda: shm.get(m.keys_of()[1], 4, shm.IPC_CREAT | 0o666)))
     before = state((data, counter))
     for what in ('chmod', 'chown', 'chgrp', 'unlink'):
-        for who in ('owner', 'creator'):
-            equal(in_child(lambda: errno_of(by_mount(m, data)[what]), people.user(*CALLERS[who])), 'EPERM', who + ': ' + what)
-        equal(in_child(lambda: errno_of(by_mount(m, data)[what]), people.user(4445, 4445)), 'EPERM', what)
-        equal(state((data, counter)), before, what)
+        for who in ((OWNER[0], OWNER[1]), (4444, 4444)):
+            equal(in_child(lambda: errno_of(by_mount(m, data)[what]), people.user(*who)), 'EPERM', '%d: %s' % (who[0], what))
+            equal(state((data, counter)), before, what)
+
+
+@harness.allow_other
+def test_a_strangers_counter_keeps_nobody_from_his_own(m):
+    """Anybody can make the counter beside data that has none. The owner still does what shmctl lets him do, to the data."""
+    m.key()
+    data, counter = foreign(m, 'app.key', 0o666)
+    shm.remove(counter)
+    counter = m.own(m.as_uid(4445, 4445, [], lambda: shm.get(m.keys_of()[1], 4, shm.IPC_CREAT | 0o666)))
+    for what in ('chmod', 'chown', 'chgrp', 'unlink'):
+        equal(in_child(lambda: errno_of(by_mount(m, data)[what]), people.user(4445, 4445)), 'EPERM', 'the stranger: ' + what)
+    equal(in_child(lambda: errno_of(by_mount(m, data)['chmod']), people.user(*OWNER)), 'OK')
+    equal([s and s.mode for s in m.find()], [0o640, 0o666])
+    equal(in_child(lambda: errno_of(by_mount(m, data)['unlink']), people.user(*OWNER)), 'OK')
+    equal([s and s.id for s in m.find()], [None, counter])
 
 
 harness.main(globals())
