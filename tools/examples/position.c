@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * position.py once more, to show that it is the same memory: position FILE [X Y]
- *     cc position.c -o position; ./position /mnt/sm/tmp/app.key:A 3 4
- */
+/* position.py once more, to show that it is the same memory: ./position /mnt/sm/tmp/app.key:A [X Y] */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-struct position {
-	uint64_t moves;
-	double x, y;
-};
+struct position { uint64_t moves; double x, y; };
 
 int main(int argc, char **argv)
 {
