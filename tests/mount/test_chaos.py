@@ -15,7 +15,7 @@ import time
 
 import harness
 import shm
-from case import equal, spawn
+from case import equal, short, spawn
 from daemon import MNT_DETACH, MNT_FORCE, is_mounted, mount, umount, wait_until
 
 ROUNDS = int(os.environ.get('ROUNDS', '2'))
@@ -132,7 +132,7 @@ def one_round(m, way, seed):
     except subprocess.TimeoutExpired:
         raise AssertionError('smfs, in state %s, did not end' % state(daemon.pid))
     killed = way in (WAYS[0], stopped_and_killed)
-    equal(daemon.process.returncode, -9 if killed else 0, 'how smfs ended after %s' % getattr(way, '__name__', 'a signal'))
+    equal(daemon.process.returncode, -9 if killed else 0, 'how smfs ended after %s (it said %s)' % (getattr(way, '__name__', 'a signal'), short(daemon.stderr())))
     daemon.expected_status = daemon.process.returncode
     end_load(pids)      # a mount point that a killed one left dead is the next one's to clear
 
