@@ -133,8 +133,26 @@ static int make(struct staged *s, size_t size)
 	return 0;
 }
 
+/* The creator, who may change it in any case, gives it to whom its predecessor had been given. */
+static int keep_owner(struct staged *s, const struct sm_segment *old)
+{
+	if (s->seg.uid == old->uid && s->seg.gid == old->gid)
+		return 0;
+
+	CALLER_SCOPE(denied, &s->creator);
+
+	int err = denied ? denied : sm_segment_set(s->seg.id, old->uid, old->gid, (mode_t)-1);
+
+	if (!err)
+		err = sm_segment_stat(s->seg.id, &s->seg);
+	if (!err)
+		node_move(s->node, &s->seg);
+	return err;
+}
+
 static int replace(struct staged *s, size_t size)
 {
+	const struct sm_segment old = s->seg;
 	struct sm_segment seg;
 	int err;
 
@@ -153,6 +171,8 @@ static int replace(struct staged *s, size_t size)
 
 	int unfilled = fill_segment(s);
 
+	if (!unfilled)
+		unfilled = keep_owner(s, &old);
 	if (!unfilled && !err)
 		all_clean(s);
 	return err ? err : unfilled;

@@ -91,6 +91,9 @@ static int set_owner_and_mode(struct node *n, const struct stat *attr, int to_se
 		if (err != -EALREADY)
 			return err;
 	}
+	err = to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? staged_chown(n, caller) : 0;
+	if (err)
+		return err;
 	err = object_of(n, &obj);
 	if (err)
 		return err;
@@ -107,6 +110,7 @@ static int set_owner_and_mode(struct node *n, const struct stat *attr, int to_se
 	if (sm_segment_stat(now.id, &now))
 		return -ESTALE;
 	node_move(n, &now);
+	staged_changed(n, &now);
 	way_changed(n, &now);
 	return 0;
 }

@@ -355,24 +355,67 @@ int staged_share(struct node *n, const struct caller *caller, struct staged **ou
 	return err;
 }
 
+/* Of what does not exist yet: the creator and root may change it, as they may when it does. */
+static int may_change(const struct staged *s, const struct caller *caller)
+{
+	return caller->uid == s->creator.uid || caller->uid == 0 ? 0 : -EPERM;
+}
+
+static int chmod_unmade(struct staged *s, mode_t mode, const struct caller *caller)
+{
+	int err = s->made ? -EALREADY : may_change(s, caller);
+
+	if (!err)
+		s->mode = mode;
+	return err;
+}
+
 int staged_chmod(struct node *n, mode_t mode, const struct caller *caller)
 {
 	struct staged *s = of_node(n);
-	int err = -EALREADY;
 
 	if (!s)
-		return err;
+		return -EALREADY;
 	pthread_mutex_lock(&s->lock);
-	if (!s->made) {
-		err = caller->uid == s->creator.uid || caller->uid == 0 ? 0 : -EPERM;
-		if (!err)
-			s->mode = mode;
-	} else if (!s->settled) {
-		s->mode = mode;	/* for the next replacement; the kernel judges the change itself */
-	}
+	int err = chmod_unmade(s, mode, caller);
+
 	pthread_mutex_unlock(&s->lock);
 	unuse(s);
 	return err;
+}
+
+int staged_chown(struct node *n, const struct caller *caller)
+{
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	int err = s->made ? 0 : may_change(s, caller);
+
+	if (!err)
+		err = making_commit_default(s);
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return err;
+}
+
+void staged_changed(struct node *n, const struct sm_segment *now)
+{
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (s->made && !s->settled && s->seg.id == now->id) {
+		s->mode = now->mode;
+		s->seg.uid = now->uid;
+		s->seg.gid = now->gid;
+		s->seg.mode = now->mode;
+		s->seg.ctime = now->ctime;
+	}
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
 }
 
 int staged_close(struct staged *s)

@@ -74,4 +74,10 @@ off_t staged_size(struct node *n);
 /* chmod(2) before the object exists; -EALREADY once it does, or if N is not being made. */
 int staged_chmod(struct node *n, mode_t mode, const struct caller *caller);
 
+/* Before chown(2), which is the kernel's to judge: makes what is not made, if N is being made. Errors: EPERM. */
+int staged_chown(struct node *n, const struct caller *caller);
+
+/* N's segment, NOW, has got another owner or mode through us: that is no notice taken by others, and is to be kept. */
+void staged_changed(struct node *n, const struct sm_segment *now);
+
 #endif

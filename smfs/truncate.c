@@ -152,7 +152,8 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 		int err = staged_share(n, caller, &s);
 
 		if (err == -EALREADY) {
-			err = staged_truncate(s, size);
+			/* empty it is: with 0 this is what `>` of another shell sends, which says no size yet */
+			err = size ? staged_truncate(s, size) : 0;
 			staged_close(s);
 			return err;
 		}

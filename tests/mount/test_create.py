@@ -3,10 +3,11 @@
 
 import os
 import struct
+import time
 
 import harness
 import shm
-from case import all_end_well, equal, errno_of, fails, in_child, shells, spawn
+from case import all_end_well, as_uid, equal, errno_of, fails, in_child, shells, spawn
 from daemon import wait_until
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -393,6 +394,70 @@ def test_unlinked_while_being_made(m):
     errno_of(os.close, fd)
     m.run('rm -f *')
     errno_of(os.unlink, m.at('app.key:A'))
+
+
+def test_a_second_shell_that_opens_a_new_name_says_no_size(m):
+    """`>` of both at once: neither has written, so nothing is made of the default size that a third would settle."""
+    m.key()
+    fds = [os.open(m.at('app.key:A'), os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for _ in range(3)]
+    equal(m.find(), (None, None), 'before the first write')
+    for fd in fds:
+        os.pwrite(fd, b'hi', 0)
+        os.close(fd)
+    check(m, b'hi', 'written three times')
+
+
+def owner_and_mode(m):
+    return {(s.uid, s.gid, s.mode) for s in m.find()}
+
+
+def test_owner_and_mode_given_while_it_is_being_made_stay(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW, 0o644)
+    os.write(fd, b'one')
+    os.fchown(fd, 7777, 8888)
+    equal(owner_and_mode(m), {(7777, 8888, 0o644)}, 'before the first flush')
+    os.write(fd, b'two')
+    os.fsync(fd)
+    os.fchmod(fd, 0o640)
+    os.fchown(fd, 7778, -1)
+    os.write(fd, b'three')
+    os.close(fd)
+    equal(owner_and_mode(m), {(7778, 8888, 0o640)})
+    check(m, b'onetwothree', 'chown and chmod between writes')
+    m.run('echo hi > $K/app.key:A; chown 7777:8888 $K/app.key:A; cp --preserve=ownership $K/app.key:A .')
+    equal({s[:2] for s in owner_and_mode(m)}, {(7777, 8888)}, 'cp --preserve=ownership')
+    gone(m)
+
+
+def test_ones_own_chmod_is_no_notice_taken_by_others(m):
+    """Its time stamp is of another second than that of the segment which it is about."""
+    m.key()
+    for mode in (0o600, 0o644):
+        fd = os.open(m.at('app.key:A'), NEW, 0o644)
+        os.write(fd, b'one')
+        os.fsync(fd)
+        made = m.data().ctime
+        wait_until(lambda: int(time.time()) > made + 1, 'the next second')
+        os.fchmod(fd, mode)
+        os.write(fd, b'two')
+        os.close(fd)
+        equal(m.data().mode & 0o777, mode)
+        check(m, b'onetwo', 'chmod %o' % mode)
+
+
+@harness.allow_other
+def test_a_refused_chmod_changes_nothing(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW, 0o600)
+    os.write(fd, b'one')
+    os.fsync(fd)
+    fails('EPERM', as_uid, 1001, 1001, [], lambda: os.chmod(m.at('app.key:A'), 0o666))
+    fails('EPERM', as_uid, 1001, 1001, [], lambda: os.chown(m.at('app.key:A'), 1001, 1001))
+    os.write(fd, b'two')
+    os.close(fd)
+    equal(owner_and_mode(m), {(0, 0, 0o600)})
+    check(m, b'onetwo', 'after the refused ones')
 
 
 def test_the_object_is_found_when_cp_has_returned(m):
