@@ -244,13 +244,38 @@ static bool has_subdirectory(struct scan *scan, const char *relative)
 	return sub;
 }
 
+/* A directory "a:b" cannot be reached through the mount where a key file "a" exists: the name is an object's. */
+static bool is_hidden(struct scan *scan, const char *relative)
+{
+	char component[NAME_MAX + 1];
+	struct name name;
+	struct keypath kp;
+	size_t n = (size_t)(strchrnul(relative, '/') - relative);
+
+	if (n > NAME_MAX)
+		return true;
+	memcpy(component, relative, n);
+	component[n] = '\0';
+	name_parse(component, &name);
+	if (name.kind == NAME_DIR)
+		return false;
+	component[name.key_length] = '\0';
+	if (strcmp(component, ".") == 0)
+		return true;
+
+	bool taken = keypath_at(scan->keydir, &scan->dir, component, 0, &kp) == 0;
+
+	keypath_close(&kp);
+	return taken;
+}
+
 static int add_recorded(struct scan *scan, struct pair *p)
 {
 	const char *relative = p->recorded ? below(scan->dir.path, p->recorded) : NULL;
 	struct keypath kp;
 	bool deeper = relative && strchr(relative, '/');
 
-	if (!relative || (deeper && has_subdirectory(scan, relative)))
+	if (!relative || (deeper && (has_subdirectory(scan, relative) || is_hidden(scan, relative))))
 		return 0;
 
 	bool good = walk(scan->keydir, &scan->dir, relative, &kp) == 0 && yields(&kp, p->key);

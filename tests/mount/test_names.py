@@ -111,6 +111,21 @@ def test_a_directory_whose_name_looks_like_an_objects(m):
     os.unlink(m.at('a:b'))
 
 
+def test_a_directory_that_a_key_file_hides_is_not_listed(m):
+    """What is listed can be found, once."""
+    m.key('a:b/app.key')
+    m.create('a:b/app.key:A', b'inside')
+    data, counter = m.find('a:b/app.key')
+    m.key('a')
+    equal(m.listing(), [])
+    m.create('a:b', b'an object')
+    equal(m.listing(), ['a:b', 'a:b.refcount'])
+    os.unlink(m.at('a:b'))
+    os.unlink(m.keys + '/a')
+    equal(m.listing(), ['a:b'])
+    os.unlink(m.at('a:b/app.key:A'))
+
+
 def test_a_directory_is_a_key_file(m):
     os.makedirs(m.keys + '/sub')
     m.create('sub:A', b'of sub')
