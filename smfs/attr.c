@@ -6,6 +6,7 @@
 #include "attr.h"
 
 #include <stdio.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,16 +95,26 @@ void attr_directory(const struct stat *real, const char *path, struct stat *out)
 	out->st_ctim = real->st_ctim;
 }
 
+static struct timespec first_seen;
+
+static void see_first(void)
+{
+	clock_gettime(CLOCK_REALTIME, &first_seen);
+}
+
 void attr_own_directory(const char *path, struct stat *out)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, see_first);
 	memset(out, 0, sizeof(*out));
 	out->st_ino = attr_ino_directory(path);
 	out->st_mode = S_IFDIR | 0555;
 	out->st_nlink = 2;
 	out->st_uid = getuid();
 	out->st_gid = getgid();
-	clock_gettime(CLOCK_REALTIME, &out->st_mtim);
-	out->st_atim = out->st_ctim = out->st_mtim;
+	/* a time that moves with the clock is to tar a directory that changes while it is read */
+	out->st_atim = out->st_mtim = out->st_ctim = first_seen;
 }
 
 int attr_link_target(int id, char target[ATTR_TARGET_MAX])
