@@ -131,41 +131,57 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 	return 0;
 }
 
-/* Take what is there, or put FRESH there; NULL if neither. */
-static struct way *join(struct node *n, struct way *fresh)
+/*
+ * Take the way to SEG that is there, or put FRESH there; *OUT is NULL if neither. N may have moved to SEG from one that was
+ * opened in the instant before: that way stays with those who opened it. A native one cannot be succeeded while it is
+ * open, since the kernel wants one backing file of an inode: -ESTALE.
+ */
+static int join(struct node *n, const struct sm_segment *seg, struct way *fresh, struct way **out)
 {
-	pthread_mutex_lock(&ways);
-	if (!n->way)
-		n->way = fresh;
-	struct way *w = n->way;
+	int err = 0;
 
-	if (w) {
+	pthread_mutex_lock(&ways);
+	struct way *w = n->way;
+	bool of_another = w && w->seg.id != seg->id;
+
+	if (of_another && w->native)
+		err = -ESTALE;
+	else if (!w || of_another)
+		w = fresh;
+	if (w && !err) {
+		n->way = w;
 		w->opens++;
 		n->opens++;
 	}
 	pthread_mutex_unlock(&ways);
-	return w;
+	*out = err ? NULL : w;
+	return err;
+}
+
+static int get_fresh(struct node *n, const struct sm_segment *seg, const void *attached, bool writable, struct way **out)
+{
+	struct way *fresh;
+	int err = way_new(seg, attached, writable, &fresh);
+
+	if (err)
+		return err;
+	err = join(n, seg, fresh, out);
+	if (*out != fresh)
+		way_destroy(fresh);
+	return err;
 }
 
 int way_get(struct node *n, const struct sm_segment *seg, const void *attached, bool writable, struct way **out)
 {
-	struct way *fresh = NULL, *w = join(n, NULL);
+	int err = join(n, seg, NULL, out);
 
-	if (!w) {
-		int err = way_new(seg, attached, writable, &fresh);
-
-		if (err)
-			return err;
-		w = join(n, fresh);
-		if (w != fresh)
-			way_destroy(fresh);
-	} else if (w->native) {
+	if (!err && !*out)
+		return get_fresh(n, seg, attached, writable, out);
+	if (err || (*out)->native)
 		sm_segment_unmap(attached, seg->size);
-	} else {
-		copying_offer(&w->copying, attached, writable);
-	}
-	*out = w;
-	return 0;
+	else
+		copying_offer(&(*out)->copying, attached, writable);
+	return err;
 }
 
 void way_put(struct node *n, struct way *w)

@@ -62,6 +62,37 @@ def test_everything_at_once(m):
     wait_until(lambda: m.daemon.descriptors() <= before + 20, 'the descriptors are closed', 3)
 
 
+def change_sizes(m, seed):
+    random_ = random.Random(seed)
+    for _ in range(600):
+        errno_of(os.truncate, m.at('app.key:A'), random_.choice((1, 5000, 20000, 90000)))
+
+
+def open_and_read(m, seed):
+    random_ = random.Random(seed)
+    for _ in range(600):
+        try:
+            with open(m.at('app.key:A'), random_.choice(('rb', 'r+b'))) as f:
+                f.read()
+                f.seek(0)
+                if set(f.read()) - {0, ord('x')}:
+                    raise AssertionError('bytes of something else')
+        except OSError as e:
+            if e.errno not in EXPECTED:
+                raise
+
+
+@harness.deadline(60)
+def test_opens_while_the_segment_is_exchanged(m):
+    """An attachment of the new one, taken for one of the old, stayed for good, or was let go with the wrong size."""
+    m.key()
+    m.create('app.key:A', b'x' * 100)
+    all_end_well([spawn(lambda: do(m, seed)) for seed in range(2) for do in (change_sizes, open_and_read)])
+    m.run('rm -f *')
+    wait_until(lambda: not [s for s in shm.listing() if s.nattch], 'nothing is attached', 3)
+    equal(shm.listing(), [])
+
+
 def try_to_make(m, i):
     try:
         m.create('app.key:A', bytes([65 + i]) * 3000)
