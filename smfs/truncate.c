@@ -68,6 +68,8 @@ static int exchange(struct node *n, off_t size, const struct caller *caller, boo
 
 	if (err)
 		return err;
+	if (seg.removed)
+		return -EIDRM;
 	if (seg.key == IPC_PRIVATE)
 		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
 	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
@@ -174,9 +176,12 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 
 int truncate_node(struct node *n, struct file *f, off_t size, const struct caller *caller)
 {
+	int err;
+
 	switch (n->kind) {
 	case NODE_SEGMENT:
-		return truncate_segment(n, f, size, caller);
+		err = truncate_segment(n, f, size, caller);
+		return err == -ESTALE && f ? -EIDRM : err;	/* a name is looked up again, a descriptor is not */
 	case NODE_REFCOUNT:
 		return size ? -EINVAL : file_check(n, true, caller);	/* the shell's `>` begins with it */
 	default:

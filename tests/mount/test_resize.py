@@ -120,6 +120,15 @@ def test_the_descriptor_of_a_forked_child_is_the_same(m):
     m.run('rm app.key:A')
 
 
+def test_one_that_vanished(m):
+    m.key()
+    m.create('app.key:A', b'12345')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    m.remove()
+    fails('EIDRM', os.ftruncate, fd, 8)
+    os.close(fd)
+
+
 def test_large_contents_are_kept(m):
     m.key()
     contents = os.urandom((5 << 20) + 3)
