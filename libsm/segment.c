@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define MODE_BITS 0777
+#define MAP_TRIES 8
 
 static int gone_or(int err)
 {
@@ -159,24 +160,67 @@ static size_t whole_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
-/*
- * shmat(2) maps what the inode has, which is less where somebody truncated it; just behind would lie whatever else this
- * process has mapped. So the whole range is reserved first, and what the segment does not fill stays inaccessible.
- */
-int sm_segment_map(int id, size_t size, bool readonly, void **addr)
+/* Less than the whole is there: what lies behind is reserved, and stays inaccessible. */
+static int map_short(int id, size_t whole, int flags, void **addr)
 {
-	int flags = readonly ? SHM_RDONLY : 0;
-	void *reserved = mmap(NULL, whole_pages(size), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *reserved = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int err;
 
 	if (reserved == MAP_FAILED)
 		return -errno;
 	err = attach_at(id, reserved, flags | SHM_REMAP, addr);
 	if (err)
-		munmap(reserved, whole_pages(size));
-	if (err == -EIO)	/* huge pages lie on other boundaries */
-		err = attach_at(id, NULL, flags, addr);
+		munmap(reserved, whole);
 	return err;
+}
+
+/*
+ * Without SHM_REMAP the kernel refuses an attachment that would reach into the page behind the gap. And as that page is
+ * taken, mremap(2) can grow nothing: EFAULT is its word for a mapping that does not reach up to there.
+ */
+static int map_whole(int id, size_t whole, int flags, void **addr)
+{
+	size_t page = whole_pages(1);
+	char *gap = mmap(NULL, whole + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int err;
+
+	if (gap == MAP_FAILED)
+		return -errno;
+	munmap(gap, whole);
+	err = attach_at(id, gap, flags, addr);
+
+	bool is_short = !err && mremap(gap, whole, whole + page, 0) == MAP_FAILED && errno == EFAULT;
+
+	munmap(gap + whole, page);
+	if (!is_short)
+		return err;
+	sm_segment_detach(gap);
+	return map_short(id, whole, flags, addr);
+}
+
+static bool has_huge_pages(void *at)
+{
+	return madvise(at, whole_pages(1), MADV_COLD) != 0;
+}
+
+/*
+ * shmat(2) maps what the inode has, which is less or more than the segment's size where somebody changed it. Behind it lies
+ * whatever else this process has mapped: it must neither be taken for the segment nor be mapped over.
+ */
+int sm_segment_map(int id, size_t size, bool readonly, void **addr)
+{
+	int flags = readonly ? SHM_RDONLY : 0, err;
+
+	for (int tries = 0; tries < MAP_TRIES; tries++) {
+		err = map_whole(id, whole_pages(size), flags, addr);
+		if (err != -EIO)
+			return err;
+		err = attach_at(id, NULL, flags, addr);
+		if (err || has_huge_pages(*addr))	/* which lie on other boundaries */
+			return err;
+		sm_segment_detach(*addr);	/* it is too long, or another thread has just mapped something in the gap */
+	}
+	return -EIO;
 }
 
 int sm_segment_unmap(const void *addr, size_t size)

@@ -196,7 +196,7 @@ int sm_segment_detach(const void *addr);
 /*
  * The same for a segment of SIZE bytes that may have been truncated behind everybody's back: what is not there of
  * [*ADDR, *ADDR + SIZE) raises SIGBUS or SIGSEGV and is never anything else's. To be let go with sm_segment_unmap(), with the
- * same SIZE. Errors: as above; EIO (nothing of it is left).
+ * same SIZE. Errors: as above; EIO (nothing of it is left, or it has become longer).
  */
 int sm_segment_map(int id, size_t size, bool readonly, void **addr);
 int sm_segment_unmap(const void *addr, size_t size);

@@ -163,9 +163,9 @@ def test_pages_that_go_while_it_is_open_are_eio(m):
 
 @harness.not_under_tsan
 def test_pages_that_are_gone_before(m):
-    """shmat then maps less than the segment's size, or nothing (EINVAL)."""
+    """shmat then maps less than the segment's size, or nothing (EINVAL); or more, over whatever lies behind."""
     m.key()
-    for left in (4096, 0):
+    for left in (4096, 0, 400000):
         data, _ = m.make(contents=b'x' * 10000)
         cut(data, left)
         for call in (lambda: m.read('app.key:A'), lambda: m.write('app.key:A', b'y' * 10000),

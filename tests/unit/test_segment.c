@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
 #include <unistd.h>
 
@@ -327,6 +328,45 @@ static void test_list_out_of_memory_while_growing(void **state)
 	free(list);
 }
 
+/* The inode gets another size than the segment, as whoever may open /proc/PID/map_files can give it. */
+static void change_inode(const void *at, size_t mapped, off_t size)
+{
+	char path[80];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + mapped);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+/* Mapped over its neighbour, it took the daemon's buffers away. */
+static void test_a_longer_inode_is_mapped_over_nothing(void **state)
+{
+	struct sm_segment seg;
+	void *at, *mapped;
+	int id = make();
+
+	assert_int_equal(sm_segment_attach(id, false, &at), 0);
+	change_inode(at, 8192, 65536);
+	assert_int_equal(sm_segment_map(id, 5000, false, &mapped), -EIO);
+	assert_int_equal(sm_segment_stat(id, &seg), 0);
+	assert_int_equal(seg.nattch, 1);
+	change_inode(at, 8192, 4096);
+	assert_int_equal(sm_segment_map(id, 5000, false, &mapped), 0);
+	((char *)mapped)[0] = 'x';
+	assert_int_equal(*(char *)at, 'x');
+	assert_int_equal(msync((char *)mapped + 4096, 4096, MS_ASYNC), 0);	/* reserved: ENOMEM if nothing were there */
+	assert_int_equal(sm_segment_unmap(mapped, 5000), 0);
+	change_inode(at, 8192, 0);
+	assert_int_equal(sm_segment_map(id, 5000, false, &mapped), -EIO);
+	assert_int_equal(sm_segment_unmap(at, 5000), 0);
+	assert_int_equal(sm_segment_stat(id, &seg), 0);
+	assert_int_equal(seg.nattch, 0);
+	assert_int_equal(sm_segment_remove(id), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	UNIT(test_create_and_stat),
 	UNIT(test_every_field_is_its_own),
@@ -335,6 +375,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_attaching),
 	UNIT(test_strangers_find_and_see_but_touch_nothing),
 	UNIT(test_an_owner_who_may_not_read_can_set),
+	UNIT(test_a_longer_inode_is_mapped_over_nothing),
 	UNIT(test_limits),
 	UNIT(test_list),
 	UNIT(test_list_while_others_make),
