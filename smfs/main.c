@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "ipcns.h"
+#include "device.h"
 #include "info.h"
 #include "log.h"
 #include "monitor.h"
@@ -205,6 +206,8 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 {
 	int err, why_not_native, status;
 
+	if (device_start(se))
+		return 1;
 	if (!shake_hands(se))
 		return 0;
 	if (choose_way(se, o, &why_not_native) || fuse_daemonize(o->foreground))

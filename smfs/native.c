@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/stat.h>
@@ -42,7 +43,21 @@ int native_descriptor(const void *at, const struct sm_segment *seg)
 		close(fd);
 		return -EOPNOTSUPP;
 	}
+	if (flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) {
+		close(fd);
+		return -ESTALE;	/* another mount's smfs is putting another segment in its place */
+	}
 	return fd;
+}
+
+bool native_is_alone(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+void native_unclaim(int fd)
+{
+	flock(fd, LOCK_UN);
 }
 
 /*

@@ -3,6 +3,7 @@
 #define SMFS_NATIVE_H
 
 #include <libsm/sm.h>
+#include <stdbool.h>
 
 /*
  * A descriptor on the shmem inode behind an attachment, read-write whatever the attachment allows, close-on-exec.
@@ -14,6 +15,13 @@
  * or truncated behind its back); ESTALE (the attachment is of another segment).
  */
 int native_descriptor(const void *at, const struct sm_segment *seg);
+
+/*
+ * Has nobody else a descriptor from native_descriptor() on this inode, in no process? Each holds a shared flock(2), and FD
+ * then holds an exclusive one. native_unclaim() gives up FD's, for when another descriptor of ours is to ask.
+ */
+bool native_is_alone(int fd);
+void native_unclaim(int fd);
 
 /*
  * FUSE_FD is the session that files are to be registered with, after its handshake. Tries the whole way with a segment

@@ -333,8 +333,14 @@ static int copy_attached(const struct sm_segment *data, const void *at, struct s
 		return -ENOMEM;
 
 	int fd = native_descriptor(at, &out->old);
-	int err = fd < 0 ? guard_copy_sparse(out->bytes, at, data->size) : copy_data(out->bytes, at, data->size, fd);
+	int err;
 
+	if (fd < 0)
+		err = guard_copy_sparse(out->bytes, at, data->size);
+	else if (!native_is_alone(fd))
+		err = -EBUSY;	/* open through another mount */
+	else
+		err = copy_data(out->bytes, at, data->size, fd);
 	if (fd >= 0)
 		close(fd);
 	if (err)

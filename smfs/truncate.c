@@ -123,8 +123,10 @@ static int exchange_open(struct node *n, struct file *f, off_t size, const struc
 
 	bool native = way_backing(w);
 
-	if (native)
+	if (native) {
 		way_use(w);
+		way_unclaim(w);
+	}
 	way_put(n, w);
 
 	int err = exchange(n, size, caller, native);

@@ -380,6 +380,12 @@ int way_zero(struct way *w, off_t offset, off_t length)
 	return err;
 }
 
+void way_unclaim(struct way *w)
+{
+	if (w->native)
+		native_unclaim(w->fd);
+}
+
 void way_abandon(struct way *w)
 {
 	if (w->native && ftruncate(w->fd, 0))

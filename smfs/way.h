@@ -66,6 +66,9 @@ ssize_t way_write(struct way *w, const void *bytes, size_t n, off_t offset);
 /* Zeros over the range, which is cut at the size; whole pages are given back. */
 int way_zero(struct way *w, off_t offset, off_t length);
 
+/* W no longer stands in the way of a native_is_alone() of ours. */
+void way_unclaim(struct way *w);
+
 /*
  * W's segment is removed and nobody is attached to it, but a descriptor that was opened with W's backing id may still be
  * mapped. Such a mapping shall fail (SIGBUS) rather than show memory that is no longer the object's.

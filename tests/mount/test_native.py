@@ -387,6 +387,27 @@ def test_native_refuses_to_start_where_it_cannot_be_had(m):
     equal(os.listdir(m.mnt), [])
 
 
+def test_open_through_another_mount(m):
+    """Whoever has it open there keeps the bytes: the size is not changed under them."""
+    if m.copying:
+        return
+    second = m.keys + '/second'
+    os.mkdir(second)
+    m.key()
+    m.make(contents=b'x' * 5000)
+    m.start(mountpoint=second)
+    fd = os.open(second + '/app.key:A', os.O_RDONLY)
+    fails('EBUSY', os.truncate, m.at('app.key:A'), 100)
+    writer = os.open(m.at('app.key:A'), os.O_RDWR)
+    fails('EBUSY', os.ftruncate, writer, 100)
+    equal(os.pread(fd, 5, 4995), b'xxxxx')
+    os.close(fd)
+    wait_until(lambda: errno_of(os.ftruncate, writer, 100) == 'OK', 'it can be changed once it is closed there')
+    os.close(writer)
+    equal(os.stat(second + '/app.key:A').st_size, 100)
+    m.remove()
+
+
 # ---- in any language
 
 def test_python_and_c_share_an_object_through_the_file(m):
