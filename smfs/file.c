@@ -40,6 +40,7 @@ static bool writable(int flags)
 
 int file_attach(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at)
 {
+	struct sm_segment now;
 	int err = node_stat(n, seg);
 
 	if (err)
@@ -51,10 +52,14 @@ int file_attach(struct node *n, bool write, const struct caller *caller, struct 
 	}
 	if (err)
 		return err == -EIDRM ? -ESTALE : err;
-	/* attached, the shmid cannot become another's any more; until then it could */
-	err = node_stat(n, seg);
+	/* attached, the shmid cannot become another's any more; until then it could, and the node could move to another */
+	err = node_stat(n, &now);
+	if (!err && now.id != seg->id)
+		err = -ESTALE;
 	if (err)
 		sm_segment_unmap(*at, seg->size);
+	else
+		*seg = now;
 	return err;
 }
 

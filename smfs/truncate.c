@@ -59,6 +59,19 @@ static bool open_otherwise(struct node *n, unsigned mine)
 	return way_opens(n) > mine;
 }
 
+/* What was just closed may still be attached, or have its descriptor, for an instant. */
+static int put_aside_soon(const struct sm_segment *seg, struct store_contents *contents)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int err = store_put_aside(seg, contents);
+
+	for (int i = 0; i < CLOSE_WAIT_MS && err == -EBUSY; i++) {
+		nanosleep(&pause, NULL);
+		err = store_put_aside(seg, contents);
+	}
+	return err;
+}
+
 /* N is not open otherwise, or only by a file that has let go of its way. */
 static int exchange(struct node *n, off_t size, const struct caller *caller, bool native)
 {
@@ -74,7 +87,7 @@ static int exchange(struct node *n, off_t size, const struct caller *caller, boo
 		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
 	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
 		return -EBUSY;
-	err = store_put_aside(&seg, &contents);
+	err = put_aside_soon(&seg, &contents);
 	if (err)
 		return err;
 	{
