@@ -193,7 +193,8 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
         if slowest > 1:
             raise AssertionError('another user waited %.2f s' % slowest)
         equal('did not answer in time' in m.daemon.stderr(), True, 'the log: %r' % m.daemon.stderr())
-        equal(m.daemon.stderr().count('\n'), 1, 'lines')
+        # one in ten seconds, and this takes up to fifteen
+        equal(m.daemon.stderr().count('\n') in (1, 2), True, 'lines')
     finally:
         hung.close()
     fails('ENOENT', os.stat, m.at('hung/a:A'))
