@@ -19,7 +19,6 @@
 #define MS 1000000LL
 #define REAP_BATCH 512		/* attachments at a time */
 #define SLICE (20 * MS)		/* how often the waiting looks whether it still makes sense */
-#define STEP (MS / 5)
 #define TICK (5 * MS)		/* the coarse clock, and so the stamps, may be this much late */
 
 struct look {
@@ -90,10 +89,7 @@ static int64_t monotonic(void)
 	return ts.tv_sec * NS + ts.tv_nsec;
 }
 
-/*
- * Until the next second begins, but a slice at most, and not past DEADLINE. Just after it began, in small steps: once the
- * coarse clock has turned, whoever attaches spoils the repair, so it is to follow at once.
- */
+/* Until the next second begins, but a slice at most, and not past DEADLINE. */
 static bool wait_for_second(int64_t deadline)
 {
 	int64_t ns = SLICE, left = deadline - monotonic();
@@ -102,10 +98,8 @@ static bool wait_for_second(int64_t deadline)
 	if (left <= 0)
 		return false;
 	clock_gettime(CLOCK_REALTIME, &ts);
-	if (ts.tv_nsec < TICK)
-		ns = STEP;
-	else if (NS - ts.tv_nsec < ns)
-		ns = NS - ts.tv_nsec;
+	if (NS - ts.tv_nsec + TICK < ns)
+		ns = NS - ts.tv_nsec + TICK;
 	if (left < ns)
 		ns = left;
 	nanosleep(&(struct timespec){ 0, ns }, NULL);
