@@ -76,7 +76,7 @@ static int try_entry(struct search *s, const struct keypath *dir, const struct d
 		return 0;
 	if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 		return 0;
-	if (keypath_at(s->keydir, dir, d->d_name, d->d_type == DT_LNK ? KEYPATH_HINT : 0, &kp) == 0 && yields(s, &kp.st))
+	if (keypath_at(s->keydir, dir, d->d_name, KEYPATH_HINT, &kp) == 0 && yields(s, &kp.st))
 		err = asprintf(&path, "%s%s%s", dir->path, slash, d->d_name) < 0 ? -ENOMEM : add(s, &kp.st, path);
 	keypath_close(&kp);
 	return err;

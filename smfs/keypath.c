@@ -135,15 +135,15 @@ int keypath_resolve(const struct keydir *root, const char *path, unsigned flags,
 	return err ? err : walk_complete(root, &root->dir, path, flags, out);
 }
 
-int keypath_at(const struct keydir *root, const struct keypath *dir, const char *name, unsigned flags,
+int keypath_at(const struct keydir *root, const struct keypath *dir, const char *path, unsigned flags,
 	       struct keypath *out)
 {
 	*out = (struct keypath)KEYPATH_NONE;
-	if (!*name || strchr(name, '/') || !is_plain(name))
+	if (!is_plain(path))
 		return -ENOENT;
 	if (!S_ISDIR(dir->st.st_mode))
 		return -ENOTDIR;
-	return walk_complete(root, dir, name, flags, out);
+	return walk_complete(root, dir, path, flags, out);
 }
 
 int keypath_open_directory(const struct keypath *kp)

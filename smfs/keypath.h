@@ -57,7 +57,11 @@ enum keypath_flags {
 	KEYPATH_DIRECTORY = 1,	/* the last component must be a directory: ENOTDIR */
 	KEYPATH_REALPATH = 2,	/* fill out->path */
 	KEYPATH_CACHED = 4,	/* ask no file system, and never wait: EAGAIN where the kernel's caches cannot tell */
-	KEYPATH_HINT = 8,	/* a stranger wrote it: ENOENT where it enters a FUSE mount, whose server may be his */
+	/*
+	 * A stranger wrote it: EREMOTE where it leaves its start's mount for a FUSE one, whose server may be his, or for
+	 * one in which a thread hangs (walk_give_up()).
+	 */
+	KEYPATH_HINT = 8,
 };
 
 /*
@@ -69,8 +73,8 @@ enum keypath_flags {
  */
 int keypath_resolve(const struct keydir *root, const char *path, unsigned flags, struct keypath *out);
 
-/* The same for one NAME in DIR, a directory resolved before: one step instead of the whole path. */
-int keypath_at(const struct keydir *root, const struct keypath *dir, const char *name, unsigned flags,
+/* The same for PATH from DIR, a directory resolved before; "" is DIR itself. */
+int keypath_at(const struct keydir *root, const struct keypath *dir, const char *path, unsigned flags,
 	       struct keypath *out);
 
 /*

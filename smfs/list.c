@@ -186,36 +186,6 @@ static const char *below(const char *dir, const char *absolute)
 	return absolute[n] ? absolute + n + 1 : "";
 }
 
-/* Resolve RELATIVE, which has no dots in it, from DIR. *OUT is to be closed whatever is returned. */
-static int walk(const struct keydir *keydir, const struct keypath *dir, const char *relative, struct keypath *out)
-{
-	char name[NAME_MAX + 1];
-	struct keypath here = KEYPATH_NONE;
-	int err = 0;
-
-	*out = (struct keypath)KEYPATH_NONE;
-	if (!*relative)
-		return keypath_copy(out, dir);
-	while (*relative && !err) {
-		size_t n = (size_t)(strchrnul(relative, '/') - relative);
-
-		if (n > NAME_MAX) {
-			err = -ENAMETOOLONG;
-			break;
-		}
-		memcpy(name, relative, n);
-		name[n] = '\0';
-		relative += n + (relative[n] == '/');
-		err = keypath_at(keydir, here.fd < 0 ? dir : &here, name, KEYPATH_HINT, out);
-		keypath_close(&here);
-		if (!err && *relative) {
-			here = *out;
-			*out = (struct keypath)KEYPATH_NONE;
-		}
-	}
-	return err;
-}
-
 /* ---- recorded ---- */
 
 static int add_subdirectory(struct scan *scan, const char *relative)
@@ -263,7 +233,8 @@ static bool is_hidden(struct scan *scan, const char *relative)
 	if (strcmp(component, ".") == 0)
 		return true;
 
-	bool taken = keypath_at(scan->keydir, &scan->dir, component, 0, &kp) == 0;
+	/* where it cannot be told, neither can the directory be reached */
+	bool taken = keypath_at(scan->keydir, &scan->dir, component, KEYPATH_HINT, &kp) != -ENOENT;
 
 	keypath_close(&kp);
 	return taken;
@@ -278,7 +249,7 @@ static int add_recorded(struct scan *scan, struct pair *p)
 	if (!relative || (deeper && (has_subdirectory(scan, relative) || is_hidden(scan, relative))))
 		return 0;
 
-	bool good = walk(scan->keydir, &scan->dir, relative, &kp) == 0 && yields(&kp, p->key);
+	bool good = keypath_at(scan->keydir, &scan->dir, relative, KEYPATH_HINT, &kp) == 0 && yields(&kp, p->key);
 
 	keypath_close(&kp);
 	if (!good)
@@ -300,7 +271,8 @@ static bool meant_for_another(struct scan *scan, const struct pair *p)
 	if (!relative)
 		return false;
 
-	bool another = walk(scan->keydir, &scan->keydir->dir, relative, &kp) == 0 && yields(&kp, p->key);
+	bool another = keypath_at(scan->keydir, &scan->keydir->dir, relative, KEYPATH_HINT, &kp) == 0 &&
+		       yields(&kp, p->key);
 
 	keypath_close(&kp);
 	return another;
@@ -358,7 +330,7 @@ static int read_entries(struct scan *scan, DIR *stream)
 		if (!maybe || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
 		/* in a directory that everybody may write to, links are strangers' words, too */
-		if (keypath_at(scan->keydir, &scan->dir, d->d_name, d->d_type == DT_LNK ? KEYPATH_HINT : 0, &kp) == 0)
+		if (keypath_at(scan->keydir, &scan->dir, d->d_name, KEYPATH_HINT, &kp) == 0)
 			err = add_reverse(scan, d->d_name, &kp.st);
 		keypath_close(&kp);
 	}

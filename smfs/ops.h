@@ -103,6 +103,12 @@ struct ops_job {
 	struct caller caller;
 	struct node *node;	/* pinned; the job's */
 	ops_step *work, *finish, *free;	/* FREE may be NULL */
+	/*
+	 * NULL, or makes the job for the same request once more, for when this one hangs where a hint has led it: that
+	 * one is left out then. Called while WORK runs. NULL after it has replied with an error.
+	 */
+	struct ops_job *(*again)(struct ops_job *job);
+	_Atomic pid_t thread;	/* that is at WORK; 0: none yet */
 	int err;
 };
 

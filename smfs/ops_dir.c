@@ -380,15 +380,32 @@ static void list_finish(struct ops_job *base)
 	reply_entries(base->req, &base->caller, base->node, h, job->size, 0, job->plus);
 }
 
-static void read_from_start(fuse_req_t req, struct node *n, size_t size, struct fuse_file_info *fi, bool plus)
+static struct dir_job *list_job(fuse_req_t req, struct node *n, size_t size, const struct fuse_file_info *fi, bool plus)
 {
 	struct dir_job *job = dir_job(req, n, list_work, list_finish);
 
 	if (!job)
-		return;
+		return NULL;
 	job->fi = *fi;
 	job->size = size;
 	job->plus = plus;
+	return job;
+}
+
+static struct ops_job *list_again(struct ops_job *base)
+{
+	const struct dir_job *job = (const struct dir_job *)base;
+
+	return (struct ops_job *)list_job(base->req, node_get(base->node->id), job->size, &job->fi, job->plus);
+}
+
+static void read_from_start(fuse_req_t req, struct node *n, size_t size, struct fuse_file_info *fi, bool plus)
+{
+	struct dir_job *job = list_job(req, n, size, fi, plus);
+
+	if (!job)
+		return;
+	job->base.again = list_again;
 	ops_job_submit(job);
 }
 

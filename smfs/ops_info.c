@@ -91,16 +91,6 @@ static void open_finish(struct ops_job *base)
 		file_close(f);
 }
 
-void ops_info_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
-{
-	struct info_job *job = ops_job_new(req, n, sizeof(*job), info_work, open_finish, info_free);
-
-	if (!job)
-		return;
-	job->fi = *fi;
-	ops_job_submit(job);
-}
-
 static void read_finish(struct ops_job *base)
 {
 	struct info_job *job = (struct info_job *)base;
@@ -124,14 +114,41 @@ static void read_finish(struct ops_job *base)
 	fuse_reply_buf(base->req, bytes, n);
 }
 
+/* SIZE: to be read; 0: it is an open. */
+static struct info_job *info_job(fuse_req_t req, struct node *n, size_t size, const struct fuse_file_info *fi)
+{
+	struct info_job *job = ops_job_new(req, n, sizeof(*job), info_work, size ? read_finish : open_finish, info_free);
+
+	if (!job)
+		return NULL;
+	job->fi = *fi;
+	job->size = size;
+	return job;
+}
+
+static struct ops_job *info_again(struct ops_job *base)
+{
+	const struct info_job *job = (const struct info_job *)base;
+
+	return (struct ops_job *)info_job(base->req, node_get(base->node->id), job->size, &job->fi);
+}
+
+static void submit(struct info_job *job)
+{
+	if (!job)
+		return;
+	job->base.again = info_again;
+	ops_job_submit(job);
+}
+
+void ops_info_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
+{
+	submit(info_job(req, n, 0, fi));
+}
+
 void ops_info_read(fuse_req_t req, size_t size, struct fuse_file_info *fi)
 {
 	struct node *n = node_get(file_node((struct file *)(uintptr_t)fi->fh)->id);
-	struct info_job *job = ops_job_new(req, n, sizeof(*job), info_work, read_finish, info_free);
 
-	if (!job)
-		return;
-	job->fi = *fi;
-	job->size = size;
-	ops_job_submit(job);
+	submit(info_job(req, n, size, fi));
 }

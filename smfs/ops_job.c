@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that are answered from the pool. The kernel waits for a reply as long as it takes, so there is always one:
- * FINISH's, or ETIMEDOUT when the key path's file system has not answered in time.
+ * FINISH's, or ETIMEDOUT when the key path's file system has not answered in time. Where it is only a hint that led there, the
+ * request is done once more without it.
  */
 #include "ops.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "log.h"
+#include "walk.h"
+
+#define AGAIN_MS 1000	/* the whole time has been waited before */
 
 static void job_free(struct ops_job *job)
 {
@@ -24,6 +29,7 @@ static void on_work(struct pool_job *p)
 {
 	struct ops_job *job = (struct ops_job *)p;
 
+	job->thread = gettid();
 	job->work(job);
 }
 
@@ -47,7 +53,18 @@ static void on_expire(struct pool_job *p)
 
 	log_limited(&last, LOG_WARNING, "user %u: a key path below /%s did not answer in time: its file system hangs",
 		    (unsigned)job->caller.uid, job->node->path ? job->node->path : "");
-	fuse_reply_err(job->req, ETIMEDOUT);
+	if (!job->again || !walk_give_up(job->thread)) {
+		fuse_reply_err(job->req, ETIMEDOUT);
+		return;
+	}
+
+	struct ops_job *next = job->again(job);
+
+	if (!next)
+		return;
+	next->again = job->again;
+	next->pool.timeout_ms = AGAIN_MS;
+	ops_job_submit(next);
 }
 
 static void on_discard(struct pool_job *p)

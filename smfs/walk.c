@@ -17,23 +17,39 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "mounts.h"
 
 #define LINKS 40	/* as the kernel */
 
+/* That a hint has led a thread into another mount than it started in; on that thread's stack. */
+struct visit {
+	uint64_t mount;
+	pid_t thread;
+	bool listed, hangs;
+	LIST_ENTRY(visit) entry;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of all visits; innermost */
+static LIST_HEAD(, visit) visits = LIST_HEAD_INITIALIZER(visits);
+
 struct walk {
 	const struct keydir *root;
+	uint64_t home;		/* the mount that the walk starts in */
+	struct visit visit;
 	struct keypath at;	/* a directory, until the last component */
 	bool borrowed;		/* at.fd is root's or the start's */
 	bool directory;		/* what the whole path has to lead to */
 	bool cached;		/* ask no file system */
-	bool hint;		/* enter no FUSE mount */
+	bool hint;		/* enter no mount that might keep us waiting */
 	unsigned links;
 	char *rest;		/* in text; what is still to be walked */
 	char text[WALK_LONGEST];
@@ -93,6 +109,53 @@ int walk_look(const struct keydir *root, const struct keypath *from, struct keyp
 	out->mount_flags = flags;
 	return denied;
 }
+
+/* ---- hints ---- */
+
+static void end_visit(struct visit *v)
+{
+	LOCKED(&lock);
+
+	LIST_REMOVE(v, entry);
+	v->listed = false;
+}
+
+/* Before anything is looked up where W is: does a hint lead there? */
+static int visit(struct walk *w)
+{
+	const bool abroad = w->hint && w->at.mount != w->home;
+	struct visit *other;
+
+	if (w->visit.listed && w->visit.mount != w->at.mount)
+		end_visit(&w->visit);
+	if (!abroad || w->visit.listed)
+		return 0;
+
+	LOCKED(&lock);
+
+	LIST_FOREACH(other, &visits, entry)
+		if (other->hangs && other->mount == w->at.mount)
+			return -EREMOTE;
+	w->visit = (struct visit){ .mount = w->at.mount, .thread = gettid(), .listed = true };
+	LIST_INSERT_HEAD(&visits, &w->visit, entry);
+	return 0;
+}
+
+bool walk_give_up(pid_t thread)
+{
+	struct visit *v;
+	LOCKED(&lock);
+
+	LIST_FOREACH(v, &visits, entry) {
+		if (v->thread == thread) {
+			v->hangs = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- steps ---- */
 
 static void go_to(struct walk *w, const struct keypath *next, bool borrowed)
 {
@@ -193,7 +256,7 @@ static int open_entry(const struct walk *w, const char *name, bool directory, st
 	if (out->fd < 0)
 		return -errno;
 	const int err = walk_look(w->root, &w->at, out);
-	return !err && w->hint && out->mount != w->at.mount && out->mount_flags & MOUNT_FUSE ? -ENOENT : err;
+	return !err && w->hint && out->mount != w->at.mount && out->mount_flags & MOUNT_FUSE ? -EREMOTE : err;
 }
 
 /* fs.protected_symlinks: in /tmp and its like, only one's own links, and the directory owner's. */
@@ -259,6 +322,9 @@ static int walk_all(struct walk *w)
 	int err = 0;
 
 	while (!err && next_component(w, name)) {
+		err = visit(w);
+		if (err)
+			break;
 		if (strcmp(name, "..") == 0)
 			err = go_up(w);
 		else if (strcmp(name, ".") != 0)
@@ -275,6 +341,8 @@ int walk_path(const struct keydir *root, const struct keypath *start, const char
 	int err;
 
 	w.root = root;
+	w.home = start->mount;
+	w.visit.listed = false;
 	w.at = *start;
 	w.borrowed = true;
 	w.directory = flags & KEYPATH_DIRECTORY;
@@ -286,6 +354,8 @@ int walk_path(const struct keydir *root, const struct keypath *start, const char
 		return -ENAMETOOLONG;
 	memcpy(w.text, path, n + 1);
 	err = walk_all(&w);
+	if (w.visit.listed)
+		end_visit(&w.visit);
 	if (!err && w.borrowed) {
 		/* Still where it started; what was known of that may be old. */
 		w.at.fd = fcntl(w.at.fd, F_DUPFD_CLOEXEC, 0);

@@ -2,6 +2,8 @@
 #ifndef SMFS_WALK_H
 #define SMFS_WALK_H
 
+#include <sys/types.h>
+
 #include "keypath.h"
 
 /* The rest of a path, with the links in it that are read already; longer ones are ENAMETOOLONG. */
@@ -14,6 +16,12 @@
  */
 int walk_path(const struct keydir *root, const struct keypath *start, const char *path, unsigned flags,
 	      struct keypath *out);
+
+/*
+ * THREAD (gettid(2)) has not come back in time. Where it is in a mount that a hint led it into, no other hint leads there
+ * until it is back. False: it is not.
+ */
+bool walk_give_up(pid_t thread);
 
 /* May the calling thread search the directory DIR, a descriptor? CACHED as KEYPATH_CACHED. Errors: EACCES, EAGAIN. */
 int walk_may_search(int dir, bool cached);

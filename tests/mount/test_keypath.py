@@ -3,6 +3,7 @@
 stops anybody but its caller."""
 
 import ctypes
+import fcntl
 import os
 import threading
 import time
@@ -148,6 +149,25 @@ class Hung:
         umount(self.path, harness.MNT_DETACH)
 
 
+class Unanswered:
+    """The same, but no FUSE file system: an automount point whose daemon reads no request."""
+
+    CATATONIC = 0x9362      # ioctl: whoever waits gets an error
+
+    def __init__(self, m, name='unanswered'):
+        self.path = m.keys + '/' + name
+        os.mkdir(self.path)
+        self.pipe = os.pipe()
+        mount('nobody', self.path, 'autofs', data='fd=%d,pgrp=%d,minproto=5,maxproto=5,indirect' % (self.pipe[1], os.getpid()))
+        self.root = os.open(self.path, os.O_RDONLY)
+
+    def close(self):
+        fcntl.ioctl(self.root, self.CATATONIC, 0)
+        for fd in (self.root,) + self.pipe:
+            os.close(fd)
+        umount(self.path, harness.MNT_DETACH)
+
+
 def timed(call):
     begun = time.monotonic()
     return errno_of(call), time.monotonic() - begun
@@ -241,6 +261,55 @@ def test_a_recorded_path_that_hangs(m):
             thread, answer = in_background(lambda: timed(what))
             thread.join(12)
             equal((answer[0][0], answer[0][1] < 2), ('OK', True), str(answer))
+    finally:
+        hung.close()
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_links_that_hang_are_left_out(m):
+    """However many there are, whoever lists waits once, sees the rest, and the next one does not wait at all."""
+    m.daemon.may_complain = True
+    for name in ('app.key', 'elsewhere/real'):
+        m.key(name)
+        foreign(m, name, 0o666)
+    hung = Unanswered(m)
+    try:
+        for number, target in enumerate(('unanswered/a', 'elsewhere/real', 'unanswered/b', 'unanswered/c', 'unanswered/d')):
+            os.symlink(target, m.keys + '/link%d' % number)
+        for number, path in enumerate((hung.path + '/x', m.keys + '/link0:A/x')):
+            counter = m.own(shm.get(0x070a0b0c + number, 4096, shm.IPC_CREAT | 0o666))
+            shm.write(counter, b'\0' * 8 + b'smSMCTR1' + (1).to_bytes(8, 'little') + os.fsencode(path))
+        expected = ['app.key:A', 'app.key:A.refcount', 'link1:A', 'link1:A.refcount']
+        for what, longest in ((lambda: equal(m.listing(), expected), 9), (lambda: equal(m.listing(), expected), 2),
+                              (lambda: m.read('app.key:A.info'), 2), (lambda: m.read('.id/%d.info' % counter), 2)):
+            thread, answer = in_background(lambda: in_child(lambda: timed(what), people.user(*STRANGER)))
+            thread.join(20)
+            equal((answer[0][0], answer[0][1] < longest), ('OK', True), str(answer))
+        fails('ETIMEDOUT', os.stat, m.at('link0:A'))
+    finally:
+        hung.close()
+    equal(m.listing(), expected, 'afterwards')
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_a_recorded_path_that_hangs_elsewhere(m):
+    """As the links: .info goes without it."""
+    m.daemon.may_complain = True
+    m.key()
+    foreign(m, 'app.key', 0o666)
+    hung = Unanswered(m)
+    try:
+        counter = m.find()[1].id
+        shm.remove(counter)
+        counter = m.own(shm.get(m.keys_of()[1], 4096, shm.IPC_CREAT | 0o666))
+        shm.write(counter, b'\0' * 8 + b'smSMCTR1' + (1).to_bytes(8, 'little') + os.fsencode(hung.path + '/x'))
+        for longest in (9, 2):
+            thread, answer = in_background(lambda: timed(lambda: equal(b'path: %s\n' % os.fsencode(m.keys + '/app.key') in
+                                                                       m.read('app.key:A.info'), True)))
+            thread.join(20)
+            equal((answer[0][0], answer[0][1] < longest), ('OK', True), str(answer))
     finally:
         hung.close()
 

@@ -223,7 +223,7 @@ static void another_root(void **state)
 
 /* ---- directories in hand ------------------------------------------------------------------------ */
 
-static void one_name_in_a_directory(void **state)
+static void a_path_from_a_directory(void **state)
 {
 	struct keypath dir, kp, copy;
 
@@ -237,7 +237,10 @@ static void one_name_in_a_directory(void **state)
 	assert_true(strcmp(kp.path + strlen(base), "/dir/key") == 0);
 	assert_int_equal(keypath_at(&keydir, &kp, "x", 0, &dir), -ENOTDIR);
 	keypath_close(&kp);
-	static const char *const names[] = { "", ".", "..", "dir/key", "/", "none" };
+	assert_int_equal(keypath_at(&keydir, &copy, "", 0, &kp), 0);
+	assert_int_equal(kp.st.st_ino, copy.st.st_ino);
+	keypath_close(&kp);
+	static const char *const names[] = { ".", "..", "dir/key", "key/../key", "/", "/key", "none" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(keypath_at(&keydir, &copy, names[i], 0, &kp), -ENOENT);
 	keypath_close(&copy);
@@ -295,7 +298,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(keydir_errors),
 	TEST(keydir_by_other_names),
 	TEST(another_root),
-	TEST(one_name_in_a_directory),
+	TEST(a_path_from_a_directory),
 	TEST(directory_is_read_beneath_a_mount_on_it),
 	TEST(cached_asks_no_file_system),
 };
