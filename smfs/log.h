@@ -5,7 +5,10 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-/* One line for each thing that an operator would act on: on standard error, or to syslog(3) in the background. */
+/*
+ * One line for each thing that an operator would act on: on standard error, or in the background to the system's log, which
+ * nothing here ever waits for.
+ */
 
 void log_to_syslog(void);
 

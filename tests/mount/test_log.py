@@ -17,18 +17,36 @@ class Syslog:
     """A /dev/log of our own, here only."""
 
     def __init__(self, m):
-        self.mnt, directory = m.mnt, m.scratch + '/dev'
-        os.mkdir(directory)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(directory + '/log')
-        os.chmod(directory + '/log', 0o666)
-        self.socket.settimeout(WAIT)
+        self.mnt, self.path = m.mnt, m.scratch + '/log'
         # /dev is everybody's: a name there that is bound to ours, in this mount namespace only
         self.made = not os.path.lexists('/dev/log')
         if self.made:
             open('/dev/log', 'w').close()
         self.target = os.path.realpath('/dev/log')
-        mount(directory + '/log', self.target, 'none', 4096)
+        self.listen()
+
+    def listen(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o666)
+        self.socket.settimeout(WAIT)
+        mount(self.path, self.target, 'none', 4096)
+
+    def restart(self):
+        umount(self.target)
+        self.socket.close()
+        os.unlink(self.path)
+        self.listen()
+
+    def fill(self):
+        """As many datagrams as it takes; returns how many."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.connect('/dev/log')
+            for number in range(100000):
+                if errno_of(sender.send, b'junk') == 'EAGAIN':
+                    return number
+        raise AssertionError('it is never full')
 
     def line(self):
         return self.socket.recv(4096).decode()
@@ -113,6 +131,46 @@ def test_a_limit_that_is_met_is_said_once(m):
         has(log.line(), 'user 0', '65536', 'staged')
         log.socket.settimeout(0.2)
         fails_to_come(log)
+        end(m, pid)
+    finally:
+        log.close()
+
+
+@harness.unmounted
+def test_a_log_that_nobody_reads(m):
+    """Whoever asks something of the mount is answered all the same, and the next line says that one was lost."""
+    m.key()
+    log = Syslog(m)
+    try:
+        junk = log.fill()
+        pid = in_background(m, '-o', 'staged=64K')      # whose first line is lost
+        fd = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
+        for _ in range(junk):
+            equal(log.line(), 'junk')
+        equal(errno_of(os.pwrite, fd, b'x' * 70000, 0), 'ENOSPC')
+        has(log.line(), '<28>', 'smfs[%d]: ' % pid, 'lines lost before this one, since nobody read: 1')
+        has(log.line(), 'user 0', '65536', 'staged')
+        os.close(fd)
+        m.sh('rm -f app.key:A')
+        end(m, pid)
+    finally:
+        log.close()
+
+
+@harness.unmounted
+def test_a_log_that_is_started_anew(m):
+    """syslogd was restarted: the next line goes to the new socket."""
+    m.key()
+    log = Syslog(m)
+    try:
+        pid = in_background(m, '-o', 'staged=64K')
+        log.line()
+        log.restart()
+        fd = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
+        equal(errno_of(os.pwrite, fd, b'x' * 70000, 0), 'ENOSPC')
+        has(log.line(), 'user 0', '65536', 'staged')
+        os.close(fd)
+        m.sh('rm -f app.key:A')
         end(m, pid)
     finally:
         log.close()
