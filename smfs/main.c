@@ -15,6 +15,7 @@
 #include "device.h"
 #include "info.h"
 #include "log.h"
+#include "loop.h"
 #include "monitor.h"
 #include "mountpoint.h"
 #include "native.h"
@@ -155,34 +156,32 @@ static void on_fuse_log(enum fuse_log_level level, const char *format, va_list a
 	line[0] = '\0';
 }
 
-/* libfuse's loop ends for want of a thread's buffer (-ENOMEM) or a thread (-1). Every request until then was answered. */
-static bool serve_on(int res)
+/* A descriptor for each thread only libfuse's own loop can have. It ends for want of a thread's buffer or of a thread. */
+static int serve_cloned(struct fuse_session *se, const struct options *o)
 {
 	static long last;
 	const struct timespec pause = { .tv_nsec = 10000000 };
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int res;
 
-	if (res != -ENOMEM && res != -1)
-		return false;
-	log_limited(&last, LOG_WARNING, "memory is short: cannot serve for a moment");
-	nanosleep(&pause, NULL);
-	return true;
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, o->max_threads);
+	while ((res = fuse_session_loop_mt(se, config)) == -ENOMEM || res == -1) {
+		log_limited(&last, LOG_WARNING, "memory is short: cannot serve for a moment");
+		nanosleep(&pause, NULL);
+	}
+	fuse_loop_cfg_destroy(config);
+	return res;
 }
 
 /* The exit status: leaving by a signal or because it was unmounted is success. */
 static int serve(struct fuse_session *se, const struct options *o)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int res;
+	int res = o->clone_fd && !o->single_thread ? serve_cloned(se, o) :
+		  loop_run(se, o->single_thread ? 1 : o->max_threads, o->max_idle_threads);
 
-	if (!config)
-		return 1;
-	fuse_loop_cfg_set_clone_fd(config, o->clone_fd);
-	fuse_loop_cfg_set_max_threads(config, o->max_threads);
-	fuse_loop_cfg_set_idle_threads(config, o->max_idle_threads);
-	do
-		res = o->single_thread ? fuse_session_loop(se) : fuse_session_loop_mt(se, config);
-	while (serve_on(res));
-	fuse_loop_cfg_destroy(config);
 	if (res < 0 && res != -ENODEV && res != -ENOTCONN && res != -ECONNABORTED) {
 		log_line(LOG_ERR, "stopped: %s", strerror(-res));
 		return 1;

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "loop.h"
+
 struct ops_state ops;
 
 static void on_init(void *userdata, struct fuse_conn_info *conn)
@@ -12,6 +14,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	fuse_unset_feature_flag(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 	/* bytes are copied once, out of the request into the segment; a pipe in between costs more */
 	fuse_unset_feature_flag(conn, FUSE_CAP_SPLICE_READ);
+	if (conn->max_write > LOOP_MAX_WRITE)
+		conn->max_write = LOOP_MAX_WRITE;
 	if (conn->capable_ext & FUSE_CAP_PARALLEL_DIROPS)
 		fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
 	if (conn->capable_ext & FUSE_CAP_PASSTHROUGH) {

@@ -197,6 +197,54 @@ def test_idle_memory(m):
     m.daemon.must_not_grow(0, 8191)
 
 
+def last_pid():
+    with open('/proc/sys/kernel/ns_last_pid') as f:
+        return int(f.read())
+
+
+def write_blocks(m, count):
+    fd = os.open(m.at('app.key:A'), os.O_WRONLY)
+    block = b'x' * (1 << 20)
+    for _ in range(count):
+        equal(os.pwrite(fd, block, 0), len(block))
+    os.close(fd)
+
+
+@harness.options('-o', 'max_idle_threads=1')
+def test_a_writer_starts_no_thread_for_each_block(m):
+    """On one processor a thread is preempted by the writer that it answered, and looks busy: libfuse's loop starts one."""
+    m.key()
+    m.make(size=1 << 20)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    for tid in os.listdir('/proc/%d/task' % m.daemon.pid):
+        os.sched_setaffinity(int(tid), os.sched_getaffinity(0))
+    before = last_pid()
+    write_blocks(m, 200)
+    equal(last_pid() - before <= 10, True, '%d processes or threads were started' % (last_pid() - before))
+
+
+@harness.options('-o', 'max_idle_threads=1')
+def test_threads_end_when_they_are_not_needed(m):
+    m.key()
+    m.make(size=1 << 20)
+    write_blocks(m, 20)
+
+    def few():
+        write_blocks(m, 20)
+        return len(os.listdir('/proc/%d/task' % m.daemon.pid)) <= quiet + 1
+    quiet = len(os.listdir('/proc/%d/task' % m.daemon.pid))
+    m.sh('for i in 1 2 3 4 5 6 7 8; do for j in 1 2 3 4 5 6 7 8; do cat * > /dev/null; done & done; wait')
+    wait_until(few, 'the threads that a crowd needed are ended', 60)
+
+
+@harness.options('-o', 'clone_fd')
+def test_a_device_descriptor_for_each_thread(m):
+    m.key()
+    m.make(size=1 << 20)
+    write_blocks(m, 20)
+    equal(m.daemon.stop(), [])
+
+
 def test_an_idle_daemon_does_not_wake(m):
     """Nothing runs by itself: no context switch of any thread while somebody else works."""
     m.key()
