@@ -157,6 +157,20 @@ static int check_alive(struct copying *c)
 	return 0;
 }
 
+/* Until it is attached, the shmid can become another's. */
+static int map_checked(struct copying *c, bool writable, void **at)
+{
+	struct sm_segment now;
+	int err = sm_segment_map(c->seg.id, c->seg.size, !writable, at);
+
+	if (err)
+		return err;
+	if (sm_segment_stat(c->seg.id, &now) == 0 && node_same_segment(&c->seg, &now))
+		return 0;
+	sm_segment_unmap(*at, c->seg.size);
+	return -EIDRM;
+}
+
 static int hold(struct copying *c, bool writable, void **at)
 {
 	int err = check_alive(c);
@@ -170,7 +184,7 @@ static int hold(struct copying *c, bool writable, void **at)
 	void *have = c->at[1] ? c->at[1] : writable ? NULL : c->at[0];
 
 	if (!have) {
-		err = sm_segment_map(c->seg.id, c->seg.size, !writable, &have);
+		err = map_checked(c, writable, &have);
 		if (err)
 			return err;
 		keep(c, have, writable);

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import subprocess
 import time
 import threading
 
@@ -269,6 +270,35 @@ def test_an_open_file_outlives_a_mode_that_is_set_again(m):
     shm.set(shmid, mode=0o666)
     equal(os.pread(fd, 1, 4999), b'x', 'after IPC_SET by another program')
     os.close(fd)
+
+
+def test_a_shmid_that_is_reused_as_it_is_being_attached(m):
+    """Between the look at a segment and shmat, which strace holds up, the shmid becomes another's."""
+    m.key()
+    data, _ = m.make(contents=b'first')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    wait_until(lambda: shm.stat(data).nattch == 0, 'the daemon lets go', 3)
+    log = m.scratch + '/strace'
+    trace = subprocess.Popen(['strace', '-f', '-q', '-o', log, '-e', 'trace=shmat', '-e', 'inject=shmat:delay_enter=400000',
+                              '-p', str(m.daemon.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seen = []
+    try:
+        wait_until(lambda: all(open('/proc/%d/task/%s/status' % (m.daemon.pid, t)).read().find('TracerPid:\t0') < 0
+                               for t in os.listdir('/proc/%d/task' % m.daemon.pid)), 'strace has every thread')
+        reader = threading.Thread(target=lambda: seen.append(errno_of(lambda: seen.append(os.pread(fd, 5, 0)))))
+        reader.start()
+        if m.copying:
+            wait_until(lambda: os.path.getsize(log), 'the daemon is about to attach')
+        m.remove()
+        shm.next_id(data)
+        equal(m.make(contents=b'other')[0], data)
+        reader.join()
+    finally:
+        trace.terminate()
+        trace.wait(10)
+    equal(seen, ['EIDRM'] if m.copying else [b'first', 'OK'])
+    os.close(fd)
+    m.remove()
 
 
 harness.main(globals())
