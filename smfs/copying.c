@@ -6,6 +6,10 @@
  * An attachment also outlives the second that the segment's ctime stands for. A shmid that is taken again after we
  * let go so belongs to a segment of another ctime, which is how node_same_segment() tells it from ours.
  *
+ * IPC_SET moves the ctime, too. But attaching and letting go leave traces: nobody else can leave our pid, and as we let go in
+ * a later second than we attached, a segment that is made afterwards can never show the two times that ours does. So
+ * what still bears our traces is ours, whatever its ctime is.
+ *
  * One mutex guards every attachment and the list. shmat(2) and shmdt(2) are called under it: they do not block.
  */
 #include "copying.h"
@@ -15,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "node.h"
 #include "touch.h"
@@ -49,22 +54,39 @@ static void detach(struct copying *c)
 	c->listed = false;
 }
 
-static bool may_let_go(const struct copying *c, long long now)
+static bool is_idle(const struct copying *c, const struct sm_segment *seg, long long now)
 {
 	long long idle = now - c->used_ms;
+	time_t second = time(NULL);
 
-	return !c->users && idle >= IDLE_MS && (time(NULL) != c->seg.ctime || idle >= 2 * IDLE_MS);
+	return idle >= 2 * IDLE_MS || (idle >= IDLE_MS && second != seg->ctime && second != seg->atime);
 }
 
+static void let_go(struct copying *c, const struct sm_segment *seg)
+{
+	struct sm_segment left;
+
+	c->seg = *seg;	/* while we are attached it is no other */
+	detach(c);
+	c->traced = sm_segment_stat(seg->id, &left) == 0 && node_same_segment(seg, &left) && left.lpid == getpid() &&
+		    left.atime < left.dtime;
+	if (c->traced)
+		c->seg = left;
+}
+
+/* The lock is held. */
 static void let_go_of_idle(void)
 {
 	long long now = now_ms();
+	struct sm_segment seg;
 	struct copying *c, *next;
 
 	for (c = TAILQ_FIRST(&attached); c; c = next) {
 		next = TAILQ_NEXT(c, attached);
-		if (may_let_go(c, now))
-			detach(c);
+		if (c->users || sm_segment_stat(c->seg.id, &seg))
+			continue;
+		if (is_idle(c, &seg, now))
+			let_go(c, &seg);
 	}
 }
 
@@ -108,6 +130,7 @@ static void keep(struct copying *c, const void *at, bool writable)
 	if (c->listed)
 		return;
 	c->listed = true;
+	c->traced = false;
 	c->used_ms = now_ms();
 	TAILQ_INSERT_TAIL(&attached, c, attached);
 	if (!running)
@@ -140,6 +163,15 @@ void copying_close(struct copying *c)
 	pthread_mutex_unlock(&lock);
 }
 
+static bool bears_our_traces(const struct copying *c, const struct sm_segment *now)
+{
+	struct sm_segment like = *now;
+
+	like.ctime = c->seg.ctime;
+	return c->traced && node_same_segment(&c->seg, &like) && now->lpid == c->seg.lpid && now->atime == c->seg.atime &&
+	       now->dtime == c->seg.dtime;
+}
+
 /*
  * Gone is gone, although an attachment would still show the bytes: a file that vanished answers EIDRM. One that was opened by
  * its shmid after its removal has not vanished. While it is attached, the shmid cannot be another segment's.
@@ -151,7 +183,9 @@ static int check_alive(struct copying *c)
 
 	if (err)
 		return err;
-	if ((now.removed && !c->seg.removed) || (!c->at[0] && !c->at[1] && !node_same_segment(&c->seg, &now)))
+	if (now.removed && !c->seg.removed)
+		return -EIDRM;
+	if (!c->at[0] && !c->at[1] && !node_same_segment(&c->seg, &now) && !bears_our_traces(c, &now))
 		return -EIDRM;
 	c->seg = now;
 	return 0;

@@ -11,12 +11,13 @@
  * decide by nattch whether a segment is in use. Thread-safe.
  */
 struct copying {
-	struct sm_segment seg;		/* as it was when the file was opened */
+	struct sm_segment seg;		/* as it was last seen */
 	void *at[2];			/* read-only, writable; NULL: not attached */
 	struct touch *touch;		/* of at[1]; read it while holding that */
 	unsigned users;			/* requests that are using it */
 	long long used_ms;		/* CLOCK_MONOTONIC: when the last one ended */
 	bool listed;
+	bool traced;			/* not attached, and seg shows when we attached and let go last, and nobody since */
 	TAILQ_ENTRY(copying) attached;
 };
 
