@@ -62,12 +62,20 @@ static bool is_idle(const struct copying *c, const struct sm_segment *seg, long 
 	return idle >= 2 * IDLE_MS || (idle >= IDLE_MS && second != seg->ctime && second != seg->atime);
 }
 
+/* Its bytes are not to be had through C any more. But it keeps its shmid from being taken again in the second that it is of. */
+static bool is_gone(const struct copying *c, const struct sm_segment *seg)
+{
+	return seg->removed && !c->seg.removed && time(NULL) != seg->ctime;
+}
+
 static void let_go(struct copying *c, const struct sm_segment *seg)
 {
 	struct sm_segment left;
 
-	c->seg = *seg;	/* while we are attached it is no other */
 	detach(c);
+	if (seg->removed && !c->seg.removed)
+		return;		/* and so it stays, for C, whoever else may have it attached */
+	c->seg = *seg;		/* while we were attached it was no other */
 	c->traced = sm_segment_stat(seg->id, &left) == 0 && node_same_segment(seg, &left) && left.lpid == getpid() &&
 		    left.atime < left.dtime;
 	if (c->traced)
@@ -85,9 +93,16 @@ static void let_go_of_idle(void)
 		next = TAILQ_NEXT(c, attached);
 		if (c->users || sm_segment_stat(c->seg.id, &seg))
 			continue;
-		if (is_idle(c, &seg, now))
+		if (is_gone(c, &seg) || is_idle(c, &seg, now))
 			let_go(c, &seg);
 	}
+}
+
+void copying_let_go(void)
+{
+	pthread_mutex_lock(&lock);
+	let_go_of_idle();
+	pthread_mutex_unlock(&lock);
 }
 
 static void *timekeeper(void *unused)

@@ -38,4 +38,7 @@ void copying_changed(struct copying *c, const struct sm_segment *now);
 int copying_hold(struct copying *c, bool writable, void **at);
 void copying_release(struct copying *c);
 
+/* Let go now of what was removed, by anyone, and of what is idle. */
+void copying_let_go(void);
+
 #endif

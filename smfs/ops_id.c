@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "attr.h"
+#include "copying.h"
 #include "list.h"
 #include "name.h"
 
@@ -55,6 +56,17 @@ static struct node *own_node(enum node_kind kind, struct fuse_entry_param *e)
 	return n;
 }
 
+/* What was removed is not kept in .id by us. */
+static int stat_id(int id, struct sm_segment *seg)
+{
+	int err = sm_segment_stat(id, seg);
+
+	if (err || !seg->removed)
+		return err;
+	copying_let_go();
+	return sm_segment_stat(id, seg);
+}
+
 /* The node that NAME in .id means, pinned, or NULL and *ERR. */
 static struct node *node_in_id(const char *name, int *err)
 {
@@ -63,7 +75,7 @@ static struct node *node_in_id(const char *name, int *err)
 	int id;
 	enum name_kind kind = name_parse_id(name, &id);
 
-	*err = kind == NAME_DIR ? -ENOENT : sm_segment_stat(id, &seg);
+	*err = kind == NAME_DIR ? -ENOENT : stat_id(id, &seg);
 	if (*err) {
 		*err = *err == -EIDRM ? -ENOENT : *err;
 		return NULL;
@@ -197,6 +209,9 @@ int ops_id_list(const struct node *dir, struct listing *out)
 	struct sm_segment *table;
 	char name[16];
 	int err = 0;
+
+	copying_let_go();
+
 	ssize_t n = sm_segment_list(&table);
 
 	if (n < 0)

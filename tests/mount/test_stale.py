@@ -299,6 +299,27 @@ def test_a_reused_shmid_that_our_own_daemon_has_attached(m):
     m.remove()
 
 
+def test_a_shmid_that_is_reused_in_the_same_second(m):
+    """As far as the daemon, which is attached, can prevent it: the old handle does not show the other segment."""
+    m.key()
+    for look in (lambda: None, lambda: os.listdir(m.at('.id'))):
+        data, _ = m.make(contents=b'first')
+        fd = os.open(m.at('app.key:A'), os.O_RDWR)
+        equal(os.pread(fd, 5, 0), b'first')
+        m.remove()
+        look()
+        wait_until(lambda: not shm.listing(), 'the daemon lets go, so that the shmid is free', 3)
+        shm.next_id(data)
+        equal(m.make(contents=b'other')[0], data)
+        if m.copying:
+            fails('EIDRM', os.pread, fd, 5, 0)
+        else:
+            equal(os.pread(fd, 5, 0), b'first')
+        os.close(fd)
+        m.remove()
+        wait_until(lambda: not shm.listing(), 'all gone', 3)
+
+
 def test_a_shmid_that_is_reused_as_it_is_being_attached(m):
     """Between the look at a segment and shmat, which strace holds up, the shmid becomes another's."""
     m.key()
@@ -326,6 +347,27 @@ def test_a_shmid_that_is_reused_as_it_is_being_attached(m):
     equal(seen, ['EIDRM'] if m.copying else [b'first', 'OK'])
     os.close(fd)
     m.remove()
+
+
+def test_removed_is_gone_from_id_although_it_was_just_read(m):
+    """In copying mode smfs itself is attached for a while; it is nobody that keeps a removed segment."""
+    m.key()
+    data, _ = m.make(contents=b'x')
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    for look in (lambda: str(data) in os.listdir(m.at('.id')), lambda: os.path.exists(m.at('.id/%d' % data))):
+        equal(os.pread(fd, 1, 0), b'x')
+        equal(look(), True)
+        made = shm.stat(data).ctime
+        wait_until(lambda: time.time() > made + 1.1, 'the second in which it was made is over')
+        m.remove()
+        if m.copying:
+            equal(look(), False, 'in .id')
+            fails('EIDRM', os.pread, fd, 1, 0)
+        os.close(fd)
+        equal(shm.listing(), [])
+        data, _ = m.make(contents=b'x')
+        fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    os.close(fd)
 
 
 harness.main(globals())
