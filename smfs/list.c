@@ -158,17 +158,20 @@ static int collect_pairs(struct scan *scan)
 
 /* ---- names ---- */
 
+/* What has a longer name than a file can have is not there. */
+static int add_file(struct scan *scan, const struct pair *p, const char *name, enum name_kind kind)
+{
+	char text[NAME_MAX + 1];
+	int n = snprintf(text, sizeof(text), "%s:%c%s", name, sm_key_proj(p->key), kind == NAME_REFCOUNT ? ".refcount" : "");
+
+	return n > NAME_MAX ? 0 : list_add(scan->out, text, kind, kind == NAME_REFCOUNT ? &p->counter : &p->data);
+}
+
 static int add_object(struct scan *scan, const struct pair *p, const char *name)
 {
-	char proj = sm_key_proj(p->key);
-	char text[NAME_MAX + sizeof(":P.refcount")];
-	int err = 0;
+	int err = p->has_data ? add_file(scan, p, name, NAME_OBJECT) : 0;
 
-	snprintf(text, sizeof(text), "%s:%c", name, proj);
-	if (p->has_data)
-		err = list_add(scan->out, text, NAME_OBJECT, &p->data);
-	snprintf(text, sizeof(text), "%s:%c.refcount", name, proj);
-	return err ? err : list_add(scan->out, text, NAME_REFCOUNT, &p->counter);
+	return err ? err : add_file(scan, p, name, NAME_REFCOUNT);
 }
 
 static bool yields(const struct keypath *kp, key_t key)

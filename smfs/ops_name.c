@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,16 @@ static void resolve_and_finish(struct name_job *job)
 	ops_job_submit(job);
 }
 
+/* The kernel hands on longer names than any file has. */
+static bool is_too_long(fuse_req_t req, const char *name)
+{
+	bool too_long = strlen(name) > NAME_MAX;
+
+	if (too_long)
+		fuse_reply_err(req, ENAMETOOLONG);
+	return too_long;
+}
+
 /* ---- lookup ---- */
 
 static void reply_entry(struct name_job *job, struct node *n)
@@ -219,7 +230,7 @@ static void lookup_finish(struct ops_job *base)
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (ops_id_lookup(req, parent, name))
+	if (is_too_long(req, name) || ops_id_lookup(req, parent, name))
 		return;
 
 	struct name_job *job = name_job(req, parent, name, lookup_finish);
@@ -315,7 +326,7 @@ static void create_finish(struct ops_job *base)
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	if (ops_id_create(req, parent, name))
+	if (is_too_long(req, name) || ops_id_create(req, parent, name))
 		return;
 
 	struct name_job *job = name_job(req, parent, name, create_finish);
@@ -379,7 +390,7 @@ static void unlink_finish(struct ops_job *base)
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (ops_id_unlink(req, parent, name))
+	if (is_too_long(req, name) || ops_id_unlink(req, parent, name))
 		return;
 
 	struct name_job *job = name_job(req, parent, name, unlink_finish);
