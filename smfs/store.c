@@ -48,6 +48,14 @@ int store_find_of(const struct sm_segment *data, struct object *out)
 	return counter == -ENOENT ? 0 : counter;
 }
 
+/* A file system that has no room says ENOSPC, whether it is a limit or memory that is missing; shmget(2) tells the two apart. */
+static int create(key_t key, size_t size, mode_t mode)
+{
+	int id = sm_segment_create(key, size, mode);
+
+	return id == -ENOMEM ? -ENOSPC : id;
+}
+
 /* The kernel's own answer, by two segments without a name that are gone again at once. */
 int store_may_create(key_t data_key)
 {
@@ -59,7 +67,7 @@ int store_may_create(key_t data_key)
 	if (obj.has_data)
 		return -EEXIST;
 	for (int wanted = obj.has_counter ? 1 : 2; n < wanted; n++) {
-		probe[n] = sm_segment_create(IPC_PRIVATE, 1, 0);
+		probe[n] = create(IPC_PRIVATE, 1, 0);
 		if (probe[n] < 0) {
 			err = probe[n];
 			break;
@@ -72,7 +80,7 @@ int store_may_create(key_t data_key)
 
 int store_may_grow(size_t old, size_t size)
 {
-	int id = size > old ? sm_segment_create(IPC_PRIVATE, size - old, 0) : 0;
+	int id = size > old ? create(IPC_PRIVATE, size - old, 0) : 0;
 
 	if (size > old && id >= 0)
 		sm_segment_remove(id);
@@ -124,7 +132,7 @@ int store_create(key_t data_key, size_t size, mode_t mode, const char *path, str
 	if (err)
 		return err;
 
-	int id = sm_segment_create(data_key, size, mode);
+	int id = create(data_key, size, mode);
 
 	if (id < 0) {
 		/* whoever made the data meanwhile may count on the counter that was there */
@@ -213,6 +221,16 @@ static uint64_t pages(uint64_t bytes)
 	return bytes / page + (bytes % page != 0);
 }
 
+/* Only the kernel knows. It may find no room for a segment more, which is not what is asked here. */
+static int check_memory(size_t size)
+{
+	int id = sm_segment_create(IPC_PRIVATE, size, 0);
+
+	if (id >= 0)
+		sm_segment_remove(id);
+	return id == -ENOMEM ? -ENOSPC : 0;
+}
+
 /* Would a segment of SIZE bytes fit where OLD goes? One that is attached stays when it is removed, and gives nothing back. */
 static int check_limits(const struct sm_segment *old, size_t size)
 {
@@ -227,7 +245,9 @@ static int check_limits(const struct sm_segment *old, size_t size)
 	bool stays = old->nattch > 0;
 	uint64_t used = limits.used - !stays, in_pages = limits.pages - (stays ? 0 : pages(old->size));
 
-	return used >= limits.shmmni || in_pages + pages(size) > limits.shmall ? -ENOSPC : 0;
+	if (used >= limits.shmmni || in_pages + pages(size) > limits.shmall)
+		return -ENOSPC;
+	return size > old->size ? check_memory(size) : 0;
 }
 
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out)
@@ -240,7 +260,7 @@ int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm
 	if (err)
 		return err;
 
-	int id = sm_segment_create(old->key, size, mode);
+	int id = create(old->key, size, mode);
 
 	if (id >= 0)
 		return sm_segment_stat(id, out);

@@ -26,12 +26,12 @@ int store_find_of(const struct sm_segment *data, struct object *out);
  */
 int store_may_create(key_t data_key);
 
-/* Could a segment of SIZE bytes be had in place of one of OLD bytes (0: none)? ENOSPC, EINVAL (SHMMAX), ENOMEM. */
+/* Could a segment of SIZE bytes be had in place of one of OLD bytes (0: none)? ENOSPC (memory, too), EINVAL (SHMMAX). */
 int store_may_grow(size_t old, size_t size);
 
 /*
  * Make the object, all zero, counter 0, owned by the calling thread. PATH, absolute, is recorded. Errors: EEXIST
- * (the data segment exists), ENOSPC, EINVAL (SHMMAX), ENOMEM. A lone counter that nobody uses is replaced where that
+ * (the data segment exists), ENOSPC, EINVAL (SHMMAX). A lone counter that nobody uses is replaced where that
  * is allowed, else it is taken as it is.
  */
 int store_create(key_t data_key, size_t size, mode_t mode, const char *path, struct sm_segment *out);
@@ -49,8 +49,8 @@ typedef int store_fill(void *to, size_t size, void *arg);
 int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg);
 
 /*
- * Remove OLD and make a segment of SIZE bytes, all zero, with its key. The limits are looked at before. Errors: EPERM
- * (may not remove), EIDRM, ENOSPC, EINVAL (SHMMAX), EEXIST (somebody took the key), ENOMEM. After an error OUT->id is -1
+ * Remove OLD and make a segment of SIZE bytes, all zero, with its key. The limits and memory are looked at before. Errors: EPERM
+ * (may not remove), EIDRM, ENOSPC, EINVAL (SHMMAX), EEXIST (somebody took the key). After an error OUT->id is -1
  * if OLD is still there, or that of an empty one of the old size.
  */
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out);

@@ -127,6 +127,27 @@ def test_a_resize_checks_the_limits_first(m):
     m.run('rm app.key:A')
 
 
+def test_more_than_there_is_memory(m):
+    """As on any file system that is full; an object that is there is not touched."""
+    with open('/proc/sys/vm/overcommit_memory') as mode:
+        if mode.read() == '1\n':
+            print('     not tried: this machine promises any amount of memory')
+            return
+    size = 1 << 46
+    for name in ('app.key', 'new'):
+        m.key(name)
+    m.create('app.key:A', b'contents')
+    before = m.find()
+    fails('ENOSPC', os.truncate, m.at('app.key:A'), size)
+    equal([(s.id, s.size, s.mode, s.ctime) for s in m.find()], [(s.id, s.size, s.mode, s.ctime) for s in before])
+    equal(m.bytes_of(), b'contents')
+    fd = os.open(m.at('new:A'), NEW)
+    for call in ((os.ftruncate, fd, size), (os.posix_fallocate, fd, 0, size), (os.pwrite, fd, b'x', size)):
+        fails('ENOSPC', *call)
+    os.close(fd)
+    m.run('truncate -s 100 app.key:A; rm -f *')
+
+
 def test_a_resize_of_a_full_table(m):
     """SHMMNI reached: replacing needs no more segments than there are, or says ENOSPC and keeps the old one."""
     m.key()
