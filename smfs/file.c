@@ -21,6 +21,8 @@
 #include "staged.h"
 #include "store.h"
 
+#define COPY_MOST (1 << 20)	/* at once; programs ask for the rest */
+
 struct file {
 	struct node *node;
 	int flags;
@@ -309,6 +311,24 @@ ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, co
 	ssize_t written = way_write(w, bytes, n, offset);
 
 	way_unuse(w);
+	return written;
+}
+
+ssize_t file_copy(struct file *in, off_t from, struct file *out, off_t to, size_t n, void *(*buffer)(size_t))
+{
+	struct file_span span;
+
+	if (in->node->kind != NODE_SEGMENT || out->node->kind != NODE_SEGMENT)
+		return -EOPNOTSUPP;
+
+	int err = file_read_begin(in, from, n < COPY_MOST ? n : COPY_MOST, buffer, &span);
+
+	if (err)
+		return err;
+
+	ssize_t written = span.length ? file_write(out, span.bytes, span.length, to, NULL) : 0;
+
+	file_read_end(&span);
 	return written;
 }
 

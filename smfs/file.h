@@ -57,6 +57,12 @@ bool file_is_native(const struct file *f);
 bool file_write_is_slow(const struct file *f, const void *bytes, size_t n);
 ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, const struct caller *caller);
 
+/*
+ * Copy N bytes or fewer, for copy_file_range(2): how many, 0 at the end of IN. BUFFER as above. Errors: EOPNOTSUPP (one is not
+ * a segment's), and those of reading and writing.
+ */
+ssize_t file_copy(struct file *in, off_t from, struct file *out, off_t to, size_t n, void *(*buffer)(size_t));
+
 /* Does file_flush() do anything? If not now, then never. */
 bool file_wants_flush(const struct file *f);
 int file_flush(struct file *f);

@@ -104,6 +104,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.release = ops_release,
 	.fsync = ops_fsync,
 	.fallocate = ops_fallocate,
+	.copy_file_range = ops_copy_file_range,
 	.lseek = ops_lseek,
 	.poll = ops_poll,
 };

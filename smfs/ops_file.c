@@ -131,6 +131,21 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 		fuse_reply_write(req, (size_t)n);
 }
 
+/*
+ * Without it the kernel would splice, and so fill its page cache from a descriptor opened read-write, which ops_read()
+ * refuses with an error that programs do not expect of this call.
+ */
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t from, struct fuse_file_info *in, fuse_ino_t ino_out, off_t to,
+			 struct fuse_file_info *out, size_t size, int flags)
+{
+	ssize_t n = file_copy(file_of(in), from, file_of(out), to, size, ops_buffer);
+
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
 /* ---- the rest ---- */
 
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

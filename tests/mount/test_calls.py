@@ -77,6 +77,38 @@ def test_copying_between_objects_in_the_kernel(m):
     m.run('rm other:*[A-C]')
 
 
+def test_copy_file_range_within_the_mount(m):
+    """Whatever the descriptors were opened for; a segment never grows."""
+    m.key()
+    m.key('other')
+    contents, size = os.urandom(3000001), 3000001
+    m.make(contents=contents)
+    m.make('other', size=size)
+    rw, ro = (os.open(m.at('app.key:A'), flags) for flags in (os.O_RDWR, os.O_RDONLY))
+    for source in rw, ro:
+        for flags in os.O_RDWR, os.O_WRONLY:
+            target, at = os.open(m.at('other:A'), flags), 0
+            os.ftruncate(target, 0)
+            while n := os.copy_file_range(source, target, size + 10, at, at):
+                at += n
+            equal((at, m.bytes_of('other') == contents), (size, True))
+            equal(os.copy_file_range(source, target, 100, 0, size - 3), 3, 'what fits')
+            equal(m.bytes_of('other')[-5:], contents[-5:-3] + contents[:3])
+            fails('ENOSPC', os.copy_file_range, source, target, 100, 0, size)
+            os.close(target)
+        equal(os.copy_file_range(source, rw, 5000, 1000, 2000001), 5000, 'within one file')
+        equal(m.bytes_of() == contents[:2000001] + contents[1000:6000] + contents[2005001:], True)
+        os.pwrite(rw, contents[2000001:2005001], 2000001)
+        fails('EINVAL', os.copy_file_range, source, rw, 5000, 0, 100)       # they overlap
+    new = os.open(m.at('other:B'), os.O_CREAT | os.O_WRONLY)
+    equal(os.copy_file_range(rw, new, 5000, 100, 0), 5000)
+    os.close(new)
+    equal(m.bytes_of('other', 'B') == contents[100:5100], True)
+    os.close(rw)
+    os.close(ro)
+    m.run('cp --reflink=never app.key:A other:C; cmp app.key:A other:C; rm other:*[BC]')
+
+
 def test_splice_from_a_socket(m):
     m.key()
     m.make(size=1000)

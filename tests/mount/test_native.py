@@ -136,10 +136,13 @@ class Views:
         self.maps = [] if m.copying else [mmap.mmap(self.rw, size),
                                           mmap.mmap(self.ro, size, mmap.MAP_SHARED, mmap.PROT_READ)]
         self.out = os.open(m.keys + '/out', os.O_RDWR | os.O_CREAT)
+        m.key('aside')
+        m.make('aside', size=size)
+        self.aside = os.open(m.at('aside:A'), os.O_RDWR)
         self.readers = [lambda o, n: os.pread(self.ro, n, o), lambda o, n: os.pread(self.rw, n, o), self.reopen,
-                        lambda o, n: ctypes.string_at(self.at + o, n)]
+                        lambda o, n: ctypes.string_at(self.at + o, n), self.copy_aside]
         self.writers = [lambda o, b: os.pwrite(self.rw, b, o), lambda o, b: os.pwrite(self.wo, b, o),
-                        lambda o, b: ctypes.memmove(self.at + o, b, len(b))]
+                        lambda o, b: ctypes.memmove(self.at + o, b, len(b)), self.copy_back]
         if self.maps:
             self.readers += [lambda o, n: self.maps[0][o:o + n], lambda o, n: self.maps[1][o:o + n],
                              lambda o, n: splice(self.ro, o, min(n, 60000)), self.copy_range]
@@ -152,8 +155,17 @@ class Views:
         with open(self.m.at('app.key:A'), 'rb', buffering=0) as f:
             return os.pread(f.fileno(), n, offset)
 
+    def copy_aside(self, offset, n):
+        """By copy_file_range, to another object."""
+        n = os.copy_file_range(random.choice((self.ro, self.rw)), self.aside, n, offset, 0)
+        return os.pread(self.aside, n, 0)
+
+    def copy_back(self, offset, data):
+        os.pwrite(self.aside, data, 0)
+        equal(os.copy_file_range(self.aside, random.choice((self.wo, self.rw)), len(data), 0, offset), len(data))
+
     def copy_range(self, offset, n):
-        """From either descriptor; None where it is refused."""
+        """Out of the mount, from either descriptor; None where it is refused."""
         try:
             n = os.copy_file_range(random.choice((self.ro, self.rw)), self.out, n, offset, 0)
         except OSError as e:
@@ -165,8 +177,9 @@ class Views:
         for view in self.maps:
             view.close()
         shm.detach(self.at)
-        for fd in (self.ro, self.rw, self.wo, self.out):
+        for fd in (self.ro, self.rw, self.wo, self.out, self.aside):
             os.close(fd)
+        self.m.remove('aside')
 
 
 def test_coherence(m):
