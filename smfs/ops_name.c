@@ -127,8 +127,12 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
  * Handing over costs more than all the rest of a lookup. So what the kernel has in its caches, which is nearly always
  * all of it, is resolved here: that never waits for a file system.
  */
-static void resolve_and_finish(struct name_job *job)
+static void resolve_and_finish(fuse_req_t req, fuse_ino_t parent, const char *name, ops_step *finish)
 {
+	struct name_job *job = name_job(req, parent, name, finish);
+
+	if (!job)
+		return;
 	job->how |= KEYPATH_CACHED;
 	name_work(&job->base);
 	if (job->base.err != -EAGAIN) {
@@ -230,13 +234,8 @@ static void lookup_finish(struct ops_job *base)
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (is_too_long(req, name) || ops_id_lookup(req, parent, name))
-		return;
-
-	struct name_job *job = name_job(req, parent, name, lookup_finish);
-
-	if (job)
-		resolve_and_finish(job);
+	if (!is_too_long(req, name) && !ops_id_lookup(req, parent, name))
+		resolve_and_finish(req, parent, name, lookup_finish);
 }
 
 /* ---- create ---- */
@@ -390,11 +389,6 @@ static void unlink_finish(struct ops_job *base)
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (is_too_long(req, name) || ops_id_unlink(req, parent, name))
-		return;
-
-	struct name_job *job = name_job(req, parent, name, unlink_finish);
-
-	if (job)
-		resolve_and_finish(job);
+	if (!is_too_long(req, name) && !ops_id_unlink(req, parent, name))
+		resolve_and_finish(req, parent, name, unlink_finish);
 }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A private IPC namespace for tests that need no mount (those have tests/mount/harness.py)."""
+"""Private namespaces for tests, and what tests/mount/harness.py and tests/cli/cli.py, which need more, have in common."""
 
 import os
 import subprocess
 import sys
+import time
 
 SKIP = 77
 
@@ -23,6 +24,59 @@ def enter():
         not_runnable('no private IPC namespace is to be had (unshare %s)' % ' '.join(flags))
     os.environ['SMFS_TEST_INSIDE'] = str(os.getpid())       # unshare without --fork keeps the pid
     os.execvp('unshare', ['unshare'] + flags + [sys.executable] + sys.argv)
+
+
+def enter_all():
+    """The same with mounts and processes of our own, too, for root."""
+    if os.environ.get('SMFS_TEST_INSIDE') == str(os.getpid()):
+        return
+    flags = ['--ipc', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
+    if os.geteuid() != 0 or os.spawnvp(os.P_WAIT, 'unshare', ['unshare'] + flags + ['true']):
+        not_runnable('private IPC, mount and process namespaces need root, and unshare(1)')
+    os.environ['SMFS_TEST_INSIDE'] = '1'        # the pid that --fork gives us in the new namespace
+    sys.stdout.flush()
+    os.execvp('unshare', ['unshare'] + flags + [sys.executable] + sys.argv)
+
+
+def left_processes():
+    """Those that still run beside us in our process namespace, as sentences; they are killed."""
+    def others():
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+        return [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
+    end = time.monotonic() + 1
+    while others() and time.monotonic() < end:
+        time.sleep(0.005)
+    wrong = []
+    for pid in others():
+        try:
+            with open('/proc/%d/comm' % pid) as comm:
+                wrong.append('process left over: %d %s' % (pid, comm.read().strip()))
+            os.kill(pid, 9)
+        except OSError:
+            pass
+    return wrong
+
+
+def run_all(names, run_one):
+    """The test functions among NAMES, or those that the command line names; RUN_ONE says what was wrong. The number that failed."""
+    wanted = sys.argv[1:]
+    tests = [t for n, t in names.items() if n.startswith('test_') and (not wanted or n in wanted)
+             and not getattr(t, 'left_out', False)]
+    failed = 0
+    for test in tests:
+        start = time.monotonic()
+        wrong = run_one(test)
+        failed += bool(wrong)
+        print('%-4s %s (%.2f s)' % ('FAIL' if wrong else 'ok', test.__name__, time.monotonic() - start))
+        for line in wrong:
+            print('     ' + line.replace('\n', '\n     '))
+        sys.stdout.flush()
+    print('%d passed, %d failed' % (len(tests) - failed, failed))
+    return failed
 
 
 def segments():

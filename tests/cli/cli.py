@@ -16,28 +16,13 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'mount'))
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [TESTS, TESTS + '/mount']
+import private  # noqa: E402
 import shm  # noqa: E402
 
-SKIP = 77
 NOBODY = 65534
 SECONDS = 30        # the longest that one run of smctl may take
-
-
-def not_runnable(why):
-    print('cannot run: ' + why)
-    sys.exit(1 if os.environ.get('SMFS_TESTS_MUST_RUN') else SKIP)
-
-
-def enter_namespaces():
-    if os.environ.get('SMCTL_TEST_INSIDE') == str(os.getpid()):
-        return
-    flags = ['--ipc', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
-    if os.geteuid() != 0 or os.spawnvp(os.P_WAIT, 'unshare', ['unshare'] + flags + ['true']):
-        not_runnable('a private namespace needs root, and unshare(1)')
-    os.environ['SMCTL_TEST_INSIDE'] = '1'
-    sys.stdout.flush()
-    os.execvp('unshare', ['unshare'] + flags + [sys.executable] + sys.argv)
 
 
 class Ran:
@@ -106,7 +91,7 @@ class Cli:
             child.wait()
             if child.stdout:
                 child.stdout.close()
-        wrong = left_processes()
+        wrong = private.left_processes()
         for seg in shm.listing():
             shm.remove(seg.id)
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -176,28 +161,6 @@ def twins(folder):
     raise AssertionError('no two files with the same keys')
 
 
-def left_processes():
-    def others():
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            pass
-        return [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
-    end = time.monotonic() + 1
-    while others() and time.monotonic() < end:
-        time.sleep(0.005)
-    wrong = []
-    for pid in others():
-        try:
-            with open('/proc/%d/comm' % pid) as comm:
-                wrong.append('process left over: %d %s' % (pid, comm.read().strip()))
-            os.kill(pid, 9)
-        except OSError:
-            pass
-    return wrong
-
-
 def where(error):
     frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.basename(f.filename).startswith('test_')]
     line = 'line %d: ' % frames[-1].lineno if frames else ''
@@ -214,17 +177,5 @@ def run_one(test):
 
 
 def main(names):
-    enter_namespaces()
-    wanted = sys.argv[1:]
-    tests = [t for n, t in names.items() if n.startswith('test_') and (not wanted or n in wanted)]
-    failed = 0
-    for test in tests:
-        start = time.monotonic()
-        wrong = run_one(test)
-        failed += bool(wrong)
-        print('%-4s %s (%.2f s)' % ('FAIL' if wrong else 'ok', test.__name__, time.monotonic() - start))
-        for line in wrong:
-            print('     ' + line)
-        sys.stdout.flush()
-    print('%d passed, %d failed' % (len(tests) - failed, failed))
-    sys.exit(1 if failed else 0)
+    private.enter_all()
+    sys.exit(1 if private.run_all(names, run_one) else 0)

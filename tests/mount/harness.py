@@ -13,14 +13,15 @@ import stat
 import sys
 import tempfile
 import threading
-import time
 import traceback
 
 from case import Case, in_child, own_segments
 from daemon import mount, umount, MNT_DETACH
 import shm
 
-SKIP = 77
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import private  # noqa: E402
+
 USER = 65534        # who mounts in an @as_user test, and the stranger elsewhere
 DEADLINE = 25       # seconds for one test
 
@@ -68,28 +69,12 @@ def deadline(seconds):
     return mark
 
 
-def not_runnable(why):
-    """Mounting is impossible here: a skip, or a failure where the suite must run."""
-    print('cannot run: ' + why)
-    sys.exit(1 if os.environ.get('SMFS_TESTS_MUST_RUN') else SKIP)
-
-
 def enter_namespaces():
-    if os.environ.get('SMFS_TEST_INSIDE') == str(os.getpid()):
-        return
     if not os.path.exists(os.environ.get('SMFS', '')):
-        not_runnable('SMFS does not name the daemon to test (meson test sets it)')
-    if os.geteuid() != 0:
-        not_runnable('the mount tests need root, for a private namespace and for other users\' rights')
+        private.not_runnable('SMFS does not name the daemon to test (meson test sets it)')
     if not os.path.exists('/dev/fuse'):
-        not_runnable('there is no /dev/fuse')
-    flags = ['--ipc', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
-    probe = os.spawnvp(os.P_WAIT, 'unshare', ['unshare'] + flags + ['true'])
-    if probe != 0:
-        not_runnable('unshare %s failed with %d' % (' '.join(flags), probe))
-    os.environ['SMFS_TEST_INSIDE'] = '1'        # the pid that --fork gives us in the new namespace
-    sys.stdout.flush()
-    os.execvp('unshare', ['unshare'] + flags + [sys.executable] + sys.argv)
+        private.not_runnable('there is no /dev/fuse')
+    private.enter_all()
 
 
 def prepare_machine():
@@ -108,13 +93,13 @@ def prepare_machine():
     except OSError as e:
         umount(base, MNT_DETACH)
         os.rmdir(base)
-        not_runnable(str(e))
+        private.not_runnable(str(e))
     return base
 
 
 def left_over(scratch):
     """Segments, mounts and processes that the test did not put away; removes them, returns sentences."""
-    wrong = left_processes()
+    wrong = private.left_processes()
     mine = own_segments(scratch)
     for seg in shm.listing():
         if seg.id not in mine:
@@ -131,28 +116,6 @@ def left_over(scratch):
             if point != scratch + '/keys':
                 wrong.append('mount left over: ' + point)
             umount(point, MNT_DETACH)
-    return wrong
-
-
-def left_processes():
-    def others():
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            pass
-        return [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]
-    end = time.monotonic() + 1
-    while others() and time.monotonic() < end:
-        time.sleep(0.005)
-    wrong = []
-    for pid in others():
-        try:
-            with open('/proc/%d/comm' % pid) as comm:
-                wrong.append('process left over: %d %s' % (pid, comm.read().strip()))
-            os.kill(pid, 9)
-        except OSError:
-            pass
     return wrong
 
 
@@ -244,22 +207,10 @@ def give_up(name):
 
 def main(names):
     enter_namespaces()
-    wanted = sys.argv[1:]
-    tests = [t for n, t in names.items() if n.startswith('test_') and (not wanted or n in wanted)
-             and not getattr(t, 'left_out', False)]
     base = prepare_machine()
-    failed = 0
-    for test in tests:
-        start = time.monotonic()
-        wrong = run_one(test, base)
-        failed += bool(wrong)
-        print('%-4s %s (%.2f s)' % ('FAIL' if wrong else 'ok', test.__name__, time.monotonic() - start))
-        for line in wrong:
-            print('     ' + line.replace('\n', '\n     '))
-        sys.stdout.flush()
+    failed = private.run_all(names, lambda test: run_one(test, base))
     umount(base, MNT_DETACH)
     os.rmdir(base)
-    print('%d passed, %d failed' % (len(tests) - failed, failed))
     sys.exit(1 if failed else 0)
 
 

@@ -224,18 +224,16 @@ bool survey_find(struct survey *s, const struct target *t, struct row *out)
 	return true;
 }
 
+static int usage_by_id(const void *id, const void *usage)
+{
+	int wanted = *(const int *)id, found = ((const struct sm_usage *)usage)->id;
+
+	return (wanted > found) - (wanted < found);
+}
+
 const struct sm_usage *survey_usage(const struct survey *s, int id)
 {
-	size_t low = 0, high = s->usage_count, middle;
-
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		if (s->usage[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < s->usage_count && s->usage[low].id == id ? &s->usage[low] : NULL;
+	return s->usage_count ? bsearch(&id, s->usage, s->usage_count, sizeof *s->usage, usage_by_id) : NULL;
 }
 
 const struct sm_holder *survey_holders(const struct survey *s, int id, size_t *n)
