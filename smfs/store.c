@@ -321,19 +321,26 @@ int store_resize(struct store_contents *c, size_t size, struct sm_segment *out)
 
 	struct sm_segment made = *out;
 
-	store_swap(&made, c->old.size, 0600, out);	/* go back */
-	if (out->id >= 0)
-		dress(c, out);
+	store_swap(&made, c->old.size, 0600, out);	/* go back; where that fails, it says so itself */
+	if (out->id >= 0 && dress(c, out))
+		log_line(LOG_ERR, "segment %d, key 0x%08x: its contents or owner were lost while its size was being changed",
+			 out->id, (unsigned)c->old.key);
 	return undressed;
 }
 
 /* What is a hole stays one, where the descriptor tells; reading it through the mapping would make pages of it. */
 static int copy_data(char *to, const char *from, size_t size, int fd)
 {
-	off_t data = 0, hole = 0;
+	off_t hole = 0;
 	int err = 0;
 
-	while (!err && (data = lseek(fd, hole, SEEK_DATA)) >= 0 && data < (off_t)size) {
+	while (!err && hole < (off_t)size) {
+		off_t data = lseek(fd, hole, SEEK_DATA);
+
+		if (data < 0)
+			return errno == ENXIO ? 0 : -errno;	/* nothing but a hole is left */
+		if (data >= (off_t)size)
+			break;
 		hole = lseek(fd, data, SEEK_HOLE);
 		if (hole < 0 || hole > (off_t)size)
 			hole = (off_t)size;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Start and stop one smfs as our own child. Every wait is for a condition, with a deadline."""
 
+import contextlib
 import ctypes
 import os
 import select
@@ -159,6 +160,26 @@ class Daemon:
         if self.process.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
             self.process.wait()
+
+    @contextlib.contextmanager
+    def traced(self, *arguments):
+        """strace with these ARGUMENTS has every thread; what it writes is in the file that comes with it."""
+        log = self.out_path + '.strace'
+        tracer = subprocess.Popen(['strace', '-f', '-q', '-o', log, *arguments, '-p', str(self.pid)],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def has_all():
+            for task in os.listdir('/proc/%d/task' % self.pid):
+                with open('/proc/%d/task/%s/status' % (self.pid, task)) as status:
+                    if '\nTracerPid:\t0\n' in status.read():
+                        return False
+            return True
+        try:
+            wait_until(has_all, 'strace has every thread')
+            yield log
+        finally:
+            tracer.terminate()
+            tracer.wait(WAIT)
 
     def descriptors(self):
         return len(os.listdir('/proc/%d/fd' % self.pid))

@@ -140,4 +140,14 @@ def test_large_contents_are_kept(m):
     m.run('rm app.key:A')
 
 
+def test_contents_that_cannot_be_told_from_holes(m):
+    """strace refuses SEEK_DATA, in the kernel's place: then nothing is changed."""
+    m.key()
+    m.create('app.key:A', b'contents')
+    with m.daemon.traced('-e', 'trace=lseek', '-e', 'inject=lseek:error=EIO'):
+        fails('EIO', os.truncate, m.at('app.key:A'), 100)
+    equal(m.bytes_of(), b'contents')
+    m.run('rm app.key:A')
+
+
 harness.main(globals())
