@@ -8,9 +8,7 @@ import errno
 import mmap
 import os
 import random
-import shutil
 import struct
-import subprocess
 import time
 
 import harness
@@ -230,20 +228,14 @@ def test_a_storm_of_opens_with_registration_failing(m):
 
 def test_the_kernel_refuses_the_registration(m):
     """strace answers in the kernel's place; what is open natively stays so, and the rest is copied."""
-    if not shutil.which('strace'):
-        raise AssertionError('strace is not installed (tools/deps --tests)')
     m.daemon.may_complain = True
     m.key()
     m.make(contents=CONTENTS)
     opens(m, 10)
     before = baseline(m)
-    tracer = subprocess.Popen(['strace', '-f', '-qq', '-p', str(m.daemon.pid), '-e', 'trace=ioctl', '-o', m.scratch + '/trace',
-                               '-e', 'inject=ioctl:error=EPERM:when=1+2'], stderr=subprocess.DEVNULL)
-    wait_until(lambda: m.daemon.status('TracerPid') == tracer.pid, 'strace is attached')
-    opens(m, 200)
-    tracer.terminate()
-    tracer.wait()
-    with open(m.scratch + '/trace') as trace:
+    with m.daemon.traced('-e', 'trace=ioctl', '-e', 'inject=ioctl:error=EPERM:when=1+2') as log:
+        opens(m, 200)
+    with open(log) as trace:
         equal('INJECTED' in trace.read(), not m.copying, 'a registration failed')
     opens(m, 10)
     wait_until(lambda: baseline(m)[0] <= before[0] + 4, 'the descriptors are back', 5)

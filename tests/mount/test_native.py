@@ -339,21 +339,6 @@ def test_kinds_of_opens_mix(m):
             os.close(fd)
 
 
-def injected(m, what):
-    """strace with that fault, in every thread of the daemon."""
-    process = subprocess.Popen(['strace', '-f', '-o', '/dev/null', '-e', 'trace=ioctl,openat', '-e', 'inject=' + what,
-                                '-p', str(m.daemon.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def traced():
-        for task in os.listdir('/proc/%d/task' % m.daemon.pid):
-            with open('/proc/%d/task/%s/status' % (m.daemon.pid, task)) as status:
-                if '\nTracerPid:\t0\n' in status.read():
-                    return False
-        return True
-    wait_until(traced, 'strace has all threads')
-    return process
-
-
 def storm(m, wrong):
     for n in range(60):
         name = 'k%d' % (n % 4)
@@ -376,15 +361,13 @@ def test_a_refused_registration_is_no_error(m):
         m.make('k%d' % n, contents=b'k%d' % n * 50)
     before = m.daemon.descriptors()
     for what in ('ioctl:error=EPERM', 'ioctl:error=ELOOP', 'ioctl:error=EMFILE:when=1+2', 'ioctl:error=ENOMEM:when=2+3'):
-        tracer = injected(m, what)
         wrong = []
         threads = [threading.Thread(target=storm, args=(m, wrong)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        tracer.terminate()
-        tracer.wait()
+        with m.daemon.traced('-e', 'trace=ioctl,openat', '-e', 'inject=' + what):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         equal(wrong, [], what)
     wait_until(lambda: not [s for s in shm.listing() if s.nattch], 'nothing is attached', 3)
     wait_until(lambda: m.daemon.descriptors() <= before, 'the descriptors are closed')

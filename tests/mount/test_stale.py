@@ -3,7 +3,6 @@
 
 import errno
 import os
-import subprocess
 import time
 import threading
 
@@ -326,13 +325,8 @@ def test_a_shmid_that_is_reused_as_it_is_being_attached(m):
     data, _ = m.make(contents=b'first')
     fd = os.open(m.at('app.key:A'), os.O_RDWR)
     wait_until(lambda: shm.stat(data).nattch == 0, 'the daemon lets go', 3)
-    log = m.scratch + '/strace'
-    trace = subprocess.Popen(['strace', '-f', '-q', '-o', log, '-e', 'trace=shmat', '-e', 'inject=shmat:delay_enter=400000',
-                              '-p', str(m.daemon.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seen = []
-    try:
-        wait_until(lambda: all(open('/proc/%d/task/%s/status' % (m.daemon.pid, t)).read().find('TracerPid:\t0') < 0
-                               for t in os.listdir('/proc/%d/task' % m.daemon.pid)), 'strace has every thread')
+    with m.daemon.traced('-e', 'trace=shmat', '-e', 'inject=shmat:delay_enter=400000') as log:
         reader = threading.Thread(target=lambda: seen.append(errno_of(lambda: seen.append(os.pread(fd, 5, 0)))))
         reader.start()
         if m.copying:
@@ -341,9 +335,6 @@ def test_a_shmid_that_is_reused_as_it_is_being_attached(m):
         shm.next_id(data)
         equal(m.make(contents=b'other')[0], data)
         reader.join()
-    finally:
-        trace.terminate()
-        trace.wait(10)
     equal(seen, ['EIDRM'] if m.copying else [b'first', 'OK'])
     os.close(fd)
     m.remove()

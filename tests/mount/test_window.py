@@ -2,8 +2,6 @@
 """Creation window: from its first instant a new segment is its creator's, with the mode asked for or less, never more."""
 
 import os
-import shutil
-import subprocess
 import threading
 import time
 
@@ -40,33 +38,18 @@ class Watcher(threading.Thread):
 
 def slowed(m, call):
     """CALL as the stranger while the daemon's creating system calls are delayed; what was seen of segments meanwhile."""
-    if not shutil.which('strace'):
-        raise AssertionError('strace is not installed (tools/deps --tests names it)')
-    log = m.scratch + '/strace'
-    trace = subprocess.Popen(['strace', '-f', '-q', '-o', log, '-e', 'trace=shmget,shmctl,shmat',
-                              '-e', 'inject=shmget:delay_enter=%d:delay_exit=%d' % (DELAY // 5, DELAY),
-                              '-e', 'inject=shmat,shmctl:delay_exit=%d' % (DELAY // 20), '-p', str(m.daemon.pid)],
-                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: all(int(tracer(m.daemon.pid, t)) for t in os.listdir('/proc/%d/task' % m.daemon.pid)),
-                   'strace has every thread')
+    with m.daemon.traced('-e', 'trace=shmget,shmctl,shmat',
+                         '-e', 'inject=shmget:delay_enter=%d:delay_exit=%d' % (DELAY // 5, DELAY),
+                         '-e', 'inject=shmat,shmctl:delay_exit=%d' % (DELAY // 20)) as log:
         watcher = Watcher()
         watcher.start()
         in_child(call, lambda: (people.user(*STRANGER)(), os.umask(UMASK)))
         seen = watcher.stop()
-    finally:
-        trace.terminate()
-        trace.wait(10)
     if watcher.looks < 100:
         raise AssertionError('looked only %d times' % watcher.looks)
     with open(log) as lines:
         equal('(DELAYED)' in lines.read(), True, 'strace delayed something')
     return seen
-
-
-def tracer(pid, tid):
-    with open('/proc/%d/task/%s/status' % (pid, tid)) as status:
-        return next(line for line in status if line.startswith('TracerPid')).split()[1]
 
 
 def never_anothers(seen, mode):
