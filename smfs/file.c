@@ -241,7 +241,7 @@ static int read_way(struct way *w, off_t offset, size_t length, void *(*buffer)(
 
 int file_read_begin(struct file *f, off_t offset, size_t length, void *(*buffer)(size_t), struct file_span *span)
 {
-	*span = (struct file_span){ .fd = -1 };
+	*span = (struct file_span){ 0 };
 	if (f->staged) {
 		void *to = buffer(length);
 		ssize_t n = to ? staged_read(f->staged, to, length, offset) : -ENOMEM;

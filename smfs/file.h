@@ -37,12 +37,11 @@ struct node *file_node(const struct file *f);
 int file_backing(const struct file *f);
 
 /*
- * Bytes for a reply: BYTES of at most LENGTH, or those at FD, valid until file_read_end(). BUFFER has room for LENGTH
- * and is used where the bytes lie nowhere else.
+ * Bytes for a reply, at most as many as asked for, valid until file_read_end(). BUFFER gives room for them, which is used
+ * where they lie nowhere else.
  */
 struct file_span {
 	const void *bytes;
-	int fd;
 	size_t length;
 	struct way *way;	/* file_read_end()'s */
 };

@@ -123,22 +123,11 @@ static int search_around(struct search *s, const char *relative, unsigned hint)
 	return dir ? search_directory(s, dir, hint) : -ENOMEM;
 }
 
-/* ABSOLUTE as seen from KEYDIR, NULL if it is not below. */
-static const char *below(const struct keydir *keydir, const char *absolute)
-{
-	const char *dir = keydir->dir.path;
-	size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
-
-	if (strncmp(dir, absolute, n) != 0 || (absolute[n] != '/' && absolute[n] != '\0'))
-		return NULL;
-	return absolute[n] ? absolute + n + 1 : "";
-}
-
 int keyfiles_find(const struct keydir *keydir, key_t data_key, const char *recorded, const char *named,
 		  struct keyfiles *out)
 {
 	struct search s = { keydir, data_key, out };
-	const char *relative = recorded ? below(keydir, recorded) : NULL;
+	const char *relative = recorded ? keypath_below(keydir->dir.path, recorded) : NULL;
 	int err = 0;
 
 	*out = (struct keyfiles){ 0 };

@@ -155,6 +155,15 @@ int keypath_open_directory(const struct keypath *kp)
 	return fd < 0 ? -errno : fd;
 }
 
+const char *keypath_below(const char *dir, const char *absolute)
+{
+	const size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
+
+	if (strncmp(dir, absolute, n) != 0 || !strchr("/", absolute[n]))
+		return NULL;
+	return absolute[n] ? absolute + n + 1 : "";
+}
+
 int keypath_copy(struct keypath *out, const struct keypath *kp)
 {
 	*out = *kp;

@@ -83,6 +83,9 @@ int keypath_at(const struct keydir *root, const struct keypath *dir, const char 
  */
 int keypath_open_directory(const struct keypath *kp);
 
+/* ABSOLUTE as seen from the directory whose real path is DIR: "" for itself, NULL if it is not below. Pure. */
+const char *keypath_below(const char *dir, const char *absolute);
+
 /* A copy with a descriptor of its own, without the path. Errors: EMFILE. */
 int keypath_copy(struct keypath *out, const struct keypath *kp);
 

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "hash.h"
 
 #define FILE_BITS 0xffffffu	/* of a key: what ftok(3) takes from the file */
@@ -122,14 +123,9 @@ static const struct sm_segment *find_key(const struct sm_segment *table, size_t 
 	return bsearch(&wanted, table, n, sizeof(*table), compare_keys);
 }
 
-static void free_table(struct sm_segment **table)
-{
-	free(*table);
-}
-
 static int collect_pairs(struct scan *scan)
 {
-	struct sm_segment *table __attribute__((cleanup(free_table))) = NULL;
+	AUTO_FREE struct sm_segment *table = NULL;
 	ssize_t n = sm_segment_list(&table);
 
 	if (n < 0)
@@ -177,16 +173,6 @@ static int add_object(struct scan *scan, const struct pair *p, const char *name)
 static bool yields(const struct keypath *kp, key_t key)
 {
 	return sm_key_from_stat(&kp->st, sm_key_proj(key)) == key;
-}
-
-/* ABSOLUTE as seen from the directory whose real path is DIR: "" for itself, NULL if it is not below. */
-static const char *below(const char *dir, const char *absolute)
-{
-	size_t n = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
-
-	if (strncmp(dir, absolute, n) != 0 || (absolute[n] != '/' && absolute[n] != '\0'))
-		return NULL;
-	return absolute[n] ? absolute + n + 1 : "";
 }
 
 /* ---- recorded ---- */
@@ -245,7 +231,7 @@ static bool is_hidden(struct scan *scan, const char *relative)
 
 static int add_recorded(struct scan *scan, struct pair *p)
 {
-	const char *relative = p->recorded ? below(scan->dir.path, p->recorded) : NULL;
+	const char *relative = p->recorded ? keypath_below(scan->dir.path, p->recorded) : NULL;
 	struct keypath kp;
 	bool deeper = relative && strchr(relative, '/');
 
@@ -268,7 +254,7 @@ static int add_recorded(struct scan *scan, struct pair *p)
 /* Is another name the one that was meant by this key? */
 static bool meant_for_another(struct scan *scan, const struct pair *p)
 {
-	const char *relative = p->recorded ? below(scan->keydir->dir.path, p->recorded) : NULL;
+	const char *relative = p->recorded ? keypath_below(scan->keydir->dir.path, p->recorded) : NULL;
 	struct keypath kp;
 
 	if (!relative)

@@ -40,10 +40,9 @@ struct node {
 	enum node_kind kind;
 	const char *path;	/* of a directory or NODE_INFO: below the mount, "" is the root; else NULL */
 
-	/* belong to file.c, under its lock */
-	struct staged *staged;	/* the object in the making, while it is */
-	struct way *way;	/* the way to the bytes, while the file is open */
-	unsigned opens;
+	struct staged *staged;	/* staged.c's: the object in the making, while it is */
+	struct way *way;	/* way.c's: the way to the bytes, while the file is open */
+	unsigned opens;		/* way.c's */
 
 	/* belong to node.c, under its lock */
 	struct sm_segment seg;	/* as last seen; read it through node_seen() and node_stat() */

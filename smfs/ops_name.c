@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "attr.h"
+#include "cleanup.h"
 #include "name.h"
 #include "share.h"
 #include "staged.h"
@@ -45,11 +46,6 @@ static char *join(const char *dir, const char *name)
 	return path;
 }
 
-static void free_string(char **s)
-{
-	free(*s);
-}
-
 static int resolve_directory(struct name_job *job)
 {
 	int err = keypath_resolve(&ops.keydir, job->path, job->how | KEYPATH_DIRECTORY, &job->kp);
@@ -60,7 +56,7 @@ static int resolve_directory(struct name_job *job)
 
 static int resolve_key(struct name_job *job)
 {
-	char *path __attribute__((cleanup(free_string))) = strdup(job->path);
+	AUTO_FREE char *path = strdup(job->path);
 
 	if (!path)
 		return -ENOMEM;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "attr.h"
+#include "cleanup.h"
 #include "making.h"
 #include "share.h"
 
@@ -75,58 +76,45 @@ static int flush_locked(struct staged *s)
 
 /* ---- the lock is taken ---- */
 
-struct staged_lock {
-	struct staged *s;
-};
-
-static void unlock(const struct staged_lock *l)
-{
-	pthread_mutex_unlock(&l->s->lock);
-}
-
-#define LOCKED(s) \
-	const struct staged_lock guard __attribute__((cleanup(unlock))) = { s }; \
-	pthread_mutex_lock(&(s)->lock)
-
 ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return staged_bytes_read(s, bytes, n, offset);
 }
 
 ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return staged_bytes_write(s, bytes, n, offset);
 }
 
 int staged_truncate(struct staged *s, off_t size)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return staged_bytes_truncate(s, size);
 }
 
 int staged_allocate(struct staged *s, off_t end)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return staged_bytes_truncate(s, end > s->size ? end : s->size);
 }
 
 int staged_flush(struct staged *s)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return flush_locked(s);
 }
 
 int staged_sync(struct staged *s)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return making_commit_new_bytes(s);
 }
 
 bool staged_settled(struct staged *s)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return s->settled;
 }
 
@@ -169,7 +157,7 @@ static void unuse(struct staged *s)
 
 static bool is_made(struct staged *s)
 {
-	LOCKED(s);
+	LOCKED(&s->lock);
 	return s->made || s->withdrawn;
 }
 
@@ -427,7 +415,7 @@ int staged_close(struct staged *s)
 	int err = 0;
 
 	if (last) {	/* while it is still found, so that whoever looks finds it being made, or made */
-		LOCKED(s);
+		LOCKED(&s->lock);
 		err = making_commit_new_bytes(s);
 		if (!err)
 			err = making_commit_default(s);

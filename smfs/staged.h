@@ -21,7 +21,7 @@
 struct node;
 struct staged;
 
-/* The size of an object that nothing was written to, and the most bytes that one user's files may hold together. */
+/* The size of an object that nothing was written to. */
 void staged_start(size_t default_size);
 
 /*
@@ -49,7 +49,7 @@ bool staged_stat(struct node *n, struct stat *out);
  */
 int staged_share(struct node *n, const struct caller *caller, struct staged **out);
 
-/* Does S still decide its size by itself? If not, the node's segment is changed in the ordinary way. */
+/* Has somebody else taken notice? Then its size stays, and the node's segment is changed in the ordinary way. */
 bool staged_settled(struct staged *s);
 
 ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset);
