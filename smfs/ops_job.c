@@ -14,7 +14,7 @@
 #include "log.h"
 #include "walk.h"
 
-#define AGAIN_MS 1000	/* the whole time has been waited before */
+#define AGAIN_MS 2000	/* the whole time has been waited before; what is left is quick, unless more of it hangs */
 
 static void job_free(struct ops_job *job)
 {
