@@ -41,34 +41,34 @@ static void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_da
 
 static void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	fuse_reply_err(req, EPERM);
+	ops_reply_err(req, EPERM);
 }
 
 static void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	fuse_reply_err(req, EPERM);
+	ops_reply_err(req, EPERM);
 }
 
 static void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	fuse_reply_err(req, EPERM);
+	ops_reply_err(req, EPERM);
 }
 
 static void ops_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
-	fuse_reply_err(req, EPERM);
+	ops_reply_err(req, EPERM);
 }
 
 static void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
-	fuse_reply_err(req, EPERM);
+	ops_reply_err(req, EPERM);
 }
 
 /* mv(1) then copies and removes. */
 static void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 		       const char *newname, unsigned int flags)
 {
-	fuse_reply_err(req, EXDEV);
+	ops_reply_err(req, EXDEV);
 }
 
 /*

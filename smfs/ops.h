@@ -78,6 +78,12 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 
 /* ---- ops_common.c: shared between them ---- */
 
+/*
+ * fuse_reply_err(), by way of which every operation reports errors. The kernel takes ENOSYS of some operations for "never
+ * ask again" and then answers for us, for everybody; and a key file's file system may be the one that says it: EIO.
+ */
+int ops_reply_err(fuse_req_t req, int err);
+
 /* Who sent REQ. Errors: ENOMEM. */
 int ops_caller(fuse_req_t req, struct caller *c);
 

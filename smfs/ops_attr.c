@@ -20,7 +20,7 @@ static void reply_attr(fuse_req_t req, struct node *n, const struct caller *call
 	int err = ops_stat(n, caller, &st);
 
 	if (err) {
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 		return;
 	}
 	if (n->kind == NODE_SEGMENT && st.st_ino <= UINT32_MAX && node_stat(n, &seg) == 0)
@@ -43,13 +43,13 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	if (!n) {
-		fuse_reply_err(req, ESTALE);
+		ops_reply_err(req, ESTALE);
 		return;
 	}
 	if (ops_caller(req, &caller) == 0)
 		reply_attr(req, n, &caller);
 	else
-		fuse_reply_err(req, ENOMEM);
+		ops_reply_err(req, ENOMEM);
 	caller_free(&caller);
 	node_put(n);
 }
@@ -140,7 +140,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 	if (!err)
 		err = set_attr(n, attr, to_set, fi ? (struct file *)(uintptr_t)fi->fh : NULL, &caller);
 	if (err)
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 	else
 		reply_attr(req, n, &caller);
 	caller_free(&caller);
@@ -161,7 +161,7 @@ void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
 
 	if (!err)
 		err = file_access(n, mask, &caller);
-	fuse_reply_err(req, -err);
+	ops_reply_err(req, -err);
 	caller_free(&caller);
 	node_put(n);
 }
@@ -174,7 +174,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 	int err = sysinfo(&machine) ? -errno : sm_limits_get(&limits);
 
 	if (err) {
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 		return;
 	}
 	attr_statfs(&limits, ((uint64_t)machine.totalram + machine.totalswap) * machine.mem_unit, &st);

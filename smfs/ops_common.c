@@ -15,6 +15,11 @@
 
 #define REFCOUNT_UNREADABLE_SIZE 2	/* a digit and a newline: tools take a size of 0 for an empty file */
 
+int ops_reply_err(fuse_req_t req, int err)
+{
+	return fuse_reply_err(req, err == ENOSYS ? EIO : err);
+}
+
 int ops_caller(fuse_req_t req, struct caller *c)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);

@@ -78,7 +78,7 @@ static void getattr_finish(struct ops_job *base)
 	struct stat st;
 
 	if (base->err) {
-		fuse_reply_err(base->req, -base->err);
+		ops_reply_err(base->req, -base->err);
 		return;
 	}
 	attr_directory(&job->kp.st, base->node->path, &st);
@@ -114,7 +114,7 @@ static void access_work(struct ops_job *base)
 
 static void reply_err(struct ops_job *base)
 {
-	fuse_reply_err(base->req, -base->err);
+	ops_reply_err(base->req, -base->err);
 }
 
 void ops_dir_access(fuse_req_t req, struct node *n, int mask)
@@ -163,7 +163,7 @@ static void reply_open(fuse_req_t req, struct fuse_file_info *fi)
 
 	if (err) {
 		free(h);
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 		return;
 	}
 	h->uid = uid;
@@ -178,7 +178,7 @@ static void open_finish(struct ops_job *base)
 	struct dir_job *job = (struct dir_job *)base;
 
 	if (base->err)
-		fuse_reply_err(base->req, -base->err);
+		ops_reply_err(base->req, -base->err);
 	else
 		reply_open(base->req, &job->fi);
 }
@@ -204,7 +204,7 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	dir_handle_free((struct dir_handle *)(uintptr_t)fi->fh);
-	fuse_reply_err(req, 0);
+	ops_reply_err(req, 0);
 }
 
 /* ---- reading ---- */
@@ -341,7 +341,7 @@ static void reply_entries(fuse_req_t req, const struct caller *caller, struct no
 
 	r.buffer = ops_buffer(size);
 	if (!r.buffer)
-		fuse_reply_err(req, ENOMEM);
+		ops_reply_err(req, ENOMEM);
 	else
 		fuse_reply_buf(req, r.buffer, hand_out(h, &r, off));
 }
@@ -373,7 +373,7 @@ static void list_finish(struct ops_job *base)
 	struct dir_handle *h = (struct dir_handle *)(uintptr_t)job->fi.fh;
 
 	if (base->err) {
-		fuse_reply_err(base->req, -base->err);
+		ops_reply_err(base->req, -base->err);
 		return;
 	}
 	take_listing(h, &job->listing);
@@ -430,7 +430,7 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	if (!err)
 		err = ops_caller(req, &caller);
 	if (err)
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 	else
 		reply_entries(req, &caller, n, h, size, off, plus);
 	caller_free(&caller);

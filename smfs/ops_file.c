@@ -36,7 +36,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	caller_free(&caller);
 	node_put(n);
 	if (err) {
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 		return;
 	}
 	ops_fill_open(f, fi);
@@ -54,7 +54,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 	 * it is stale. Programs fall back to read(2).
 	 */
 	if (file_is_native(f) && !fi->lock_owner) {
-		fuse_reply_err(req, EINVAL);
+		ops_reply_err(req, EINVAL);
 		return;
 	}
 
@@ -66,7 +66,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 	int err = file_read_begin(f, off, size, ops_buffer, &span);
 
 	if (err) {
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 		return;
 	}
 	fuse_reply_buf(req, span.bytes, span.length);
@@ -92,7 +92,7 @@ static void slow_write_work(struct ops_job *base)
 static void slow_write_finish(struct ops_job *base)
 {
 	if (base->err < 0)
-		fuse_reply_err(base->req, -base->err);
+		ops_reply_err(base->req, -base->err);
 	else
 		fuse_reply_write(base->req, (size_t)base->err);
 }
@@ -126,7 +126,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 		n = file_write(f, bytes, size, off, &caller);
 	caller_free(&caller);
 	if (n < 0)
-		fuse_reply_err(req, (int)-n);
+		ops_reply_err(req, (int)-n);
 	else
 		fuse_reply_write(req, (size_t)n);
 }
@@ -141,7 +141,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t from, struct f
 	ssize_t n = file_copy(file_of(in), from, file_of(out), to, size, ops_buffer);
 
 	if (n < 0)
-		fuse_reply_err(req, (int)-n);
+		ops_reply_err(req, (int)-n);
 	else
 		fuse_reply_write(req, (size_t)n);
 }
@@ -150,23 +150,23 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t from, struct f
 
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, -file_flush(file_of(fi)));
+	ops_reply_err(req, -file_flush(file_of(fi)));
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	file_close(file_of(fi));
-	fuse_reply_err(req, 0);
+	ops_reply_err(req, 0);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, -file_sync(file_of(fi)));
+	ops_reply_err(req, -file_sync(file_of(fi)));
 }
 
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, -file_allocate(file_of(fi), mode, off, len));
+	ops_reply_err(req, -file_allocate(file_of(fi), mode, off, len));
 }
 
 /* As kernfs has it: every file can be read and written at once; that its text is another now is exceptional. */
@@ -187,7 +187,7 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 {
 	off = file_seek(file_of(fi), off, whence);
 	if (off < 0)
-		fuse_reply_err(req, (int)-off);
+		ops_reply_err(req, (int)-off);
 	else
 		fuse_reply_lseek(req, off);
 }

@@ -127,7 +127,7 @@ bool ops_id_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else if (!(n = own_node(dir, &e)))
 		err = -ENOMEM;
 	if (err)
-		fuse_reply_err(req, -err);
+		ops_reply_err(req, -err);
 	else
 		fuse_reply_entry(req, &e);
 	node_put(n);
@@ -144,7 +144,7 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 
 	node_put(n);
 	if (id < 0) {
-		fuse_reply_err(req, ENOENT);
+		ops_reply_err(req, ENOENT);
 		return;
 	}
 	attr_link_target(id, target);
@@ -157,7 +157,7 @@ bool ops_id_create(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (kind_of(parent) == NODE_DIR && (parent != NODE_ROOT_ID || own_directory(name) == NODE_DIR))
 		return false;
-	fuse_reply_err(req, EPERM);	/* a shmid is given, not chosen */
+	ops_reply_err(req, EPERM);	/* a shmid is given, not chosen */
 	return true;
 }
 
@@ -184,7 +184,7 @@ bool ops_id_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (dir == NODE_DIR)
 		return false;
-	fuse_reply_err(req, dir == NODE_ID_DIR ? -remove_segment(req, name) : EPERM);
+	ops_reply_err(req, dir == NODE_ID_DIR ? -remove_segment(req, name) : EPERM);
 	return true;
 }
 
@@ -201,7 +201,7 @@ void ops_id_getattr(fuse_req_t req, const struct node *dir)
 void ops_id_access(fuse_req_t req, const struct node *dir, int mask)
 {
 	/* what is in .id can be removed; who may do it is asked there */
-	fuse_reply_err(req, mask & W_OK && dir->kind == NODE_KEY_DIR ? EACCES : 0);
+	ops_reply_err(req, mask & W_OK && dir->kind == NODE_KEY_DIR ? EACCES : 0);
 }
 
 int ops_id_list(const struct node *dir, struct listing *out)

@@ -81,7 +81,7 @@ static void open_finish(struct ops_job *base)
 	if (!err)
 		err = file_of_text(base->node, job->fi.flags, &base->caller, &f);
 	if (err) {
-		fuse_reply_err(base->req, -err);
+		ops_reply_err(base->req, -err);
 		return;
 	}
 	text_set(file_text(f), job->text, job->length, &job->seen);
@@ -96,7 +96,7 @@ static void read_finish(struct ops_job *base)
 	struct info_job *job = (struct info_job *)base;
 
 	if (base->err) {
-		fuse_reply_err(base->req, base->err == -ESTALE ? EIDRM : -base->err);
+		ops_reply_err(base->req, base->err == -ESTALE ? EIDRM : -base->err);
 		return;
 	}
 
@@ -105,7 +105,7 @@ static void read_finish(struct ops_job *base)
 	char *bytes = ops_buffer(n);
 
 	if (!bytes) {
-		fuse_reply_err(base->req, ENOMEM);
+		ops_reply_err(base->req, ENOMEM);
 		return;
 	}
 	memcpy(bytes, job->text, n);

@@ -54,7 +54,7 @@ static void on_expire(struct pool_job *p)
 	log_limited(&last, LOG_WARNING, "user %u: a key path below /%s did not answer in time: its file system hangs",
 		    (unsigned)job->caller.uid, job->node->path ? job->node->path : "");
 	if (!job->again || !walk_give_up(job->thread)) {
-		fuse_reply_err(job->req, ETIMEDOUT);
+		ops_reply_err(job->req, ETIMEDOUT);
 		return;
 	}
 
@@ -82,7 +82,7 @@ void *ops_job_new(fuse_req_t req, struct node *node, size_t size, ops_step *work
 			caller_free(&job->caller);
 		free(job);
 		node_put(node);
-		fuse_reply_err(req, err);
+		ops_reply_err(req, err);
 		return NULL;
 	}
 	job->pool = (struct pool_job){
@@ -101,7 +101,7 @@ void ops_job_fail(void *p, int err)
 {
 	struct ops_job *job = p;
 
-	fuse_reply_err(job->req, err);
+	ops_reply_err(job->req, err);
 	job_free(job);
 }
 

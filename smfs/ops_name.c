@@ -146,7 +146,7 @@ static bool is_too_long(fuse_req_t req, const char *name)
 	bool too_long = strlen(name) > NAME_MAX;
 
 	if (too_long)
-		fuse_reply_err(req, ENAMETOOLONG);
+		ops_reply_err(req, ENAMETOOLONG);
 	return too_long;
 }
 
@@ -159,7 +159,7 @@ static void reply_entry(struct name_job *job, struct node *n)
 
 	node_put(n);
 	if (err)
-		fuse_reply_err(job->base.req, err == -ESTALE ? ENOENT : -err);
+		ops_reply_err(job->base.req, err == -ESTALE ? ENOENT : -err);
 	else
 		fuse_reply_entry(job->base.req, &e);
 }
@@ -170,7 +170,7 @@ static void reply_directory(struct name_job *job)
 	struct node *n = node_by_path(NODE_DIR, job->path);
 
 	if (!n) {
-		fuse_reply_err(job->base.req, ENOMEM);
+		ops_reply_err(job->base.req, ENOMEM);
 		return;
 	}
 	attr_directory(&job->kp.st, n->path, &e.attr);
@@ -223,7 +223,7 @@ static void lookup_finish(struct ops_job *base)
 	}
 	n = err ? NULL : node_of_name(job, &err);
 	if (err)
-		fuse_reply_err(base->req, -err);
+		ops_reply_err(base->req, -err);
 	else
 		reply_entry(job, n);
 }
@@ -243,7 +243,7 @@ static void reply_create(struct name_job *job, struct node *n, struct file *f)
 
 	if (err) {
 		file_close(f);
-		fuse_reply_err(job->base.req, -err);
+		ops_reply_err(job->base.req, -err);
 		return;
 	}
 	ops_fill_open(f, &job->fi);
@@ -313,7 +313,7 @@ static void create_finish(struct ops_job *base)
 	if (!err)
 		err = job->is_dir ? -EISDIR : begin_object(job, &n, &f);
 	if (err)
-		fuse_reply_err(base->req, -err);
+		ops_reply_err(base->req, -err);
 	else
 		reply_create(job, n, f);
 	node_put(n);
@@ -380,7 +380,7 @@ static void unlink_finish(struct ops_job *base)
 		else
 			err = -EPERM;
 	}
-	fuse_reply_err(base->req, -err);
+	ops_reply_err(base->req, -err);
 }
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)

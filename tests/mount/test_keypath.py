@@ -3,8 +3,10 @@
 stops anybody but its caller."""
 
 import ctypes
+import errno
 import fcntl
 import os
+import struct
 import threading
 import time
 
@@ -149,6 +151,41 @@ class Hung:
         umount(self.path, harness.MNT_DETACH)
 
 
+class Refusing(Hung):
+    """Served in a thread of ours: it has a file or a directory of any name, but only for the first who asks; then ENOSYS."""
+
+    LOOKUP, FORGET, GETATTR, INTERRUPT, BATCH_FORGET = 1, 2, 3, 36, 42
+
+    def __init__(self, m, name='refusing'):
+        super().__init__(m, name)
+        self.seen = set()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        try:
+            while True:
+                request = os.read(self.device, 1 << 17)
+                opcode = int.from_bytes(request[4:8], 'little')
+                if opcode in (self.FORGET, self.INTERRUPT, self.BATCH_FORGET):
+                    continue
+                error, body = self.answer(opcode, request[16:24], request[40:])
+                os.write(self.device, struct.pack('<Ii', 16 + len(body), -error) + request[8:16] + body)
+        except OSError:
+            pass        # unmounted
+
+    def answer(self, opcode, node, rest):
+        def attributes(ino, mode):
+            return struct.pack('<6Q10I', ino, 0, 0, 0, 0, 0, 0, 0, 0, mode, 2, 0, 0, 0, 4096, 0)
+        name = rest.rstrip(b'\0')
+        if opcode == self.LOOKUP and name not in self.seen:
+            self.seen.add(name)
+            mode = 0o40755 if name.startswith(b'd') else 0o100644
+            return 0, struct.pack('<4Q2I', len(self.seen) + 1, 0, 0, 0, 0, 0) + attributes(len(self.seen) + 1, mode)
+        if opcode == self.GETATTR and node == (1).to_bytes(8, 'little'):
+            return 0, bytes(16) + attributes(1, 0o40755)
+        return errno.ENOSYS, b''
+
+
 class Unanswered:
     """The same, but no FUSE file system: an automount point whose daemon reads no request."""
 
@@ -166,6 +203,29 @@ class Unanswered:
         for fd in (self.root,) + self.pipe:
             os.close(fd)
         umount(self.path, harness.MNT_DETACH)
+
+
+@harness.allow_other
+def test_a_key_path_that_knows_no_operation(m):
+    """ENOSYS from us would tell the kernel to answer for us from then on: no file could be made, and access(2) be yes."""
+    m.key()
+    m.make(contents=b'x', mode=0o600)
+    refusing = Refusing(m)
+    other = people.user(*STRANGER)
+    try:
+        for call in (lambda: os.open(m.at('refusing/f:A'), os.O_CREAT | os.O_WRONLY), lambda: os.listdir(m.at('refusing/d1')),
+                     lambda: os.stat(m.at('refusing/d2')), lambda: os.access(m.at('refusing/d3'), os.R_OK),
+                     lambda: os.chmod(m.at('refusing/d4'), 0o700), lambda: os.truncate(m.at('refusing/g:A'), 5)):
+            for _ in range(3):
+                try:
+                    call()
+                except OSError:
+                    pass
+        equal(in_child(lambda: os.access(m.at('app.key:A'), os.R_OK), other), False, "a stranger is told that he may read root's")
+    finally:
+        refusing.close()
+    m.run('echo new > app.key:B; cat app.key:B; ls; rm app.key:B',
+          expected='new\napp.key:A\napp.key:A.refcount\napp.key:B\napp.key:B.refcount\n')
 
 
 def timed(call):
