@@ -56,35 +56,38 @@ static int create(key_t key, size_t size, mode_t mode)
 	return id == -ENOMEM ? -ENOSPC : id;
 }
 
-/* The kernel's own answer, by two segments without a name that are gone again at once. */
-int store_may_create(key_t data_key)
+/* The kernel's own answer: COUNT segments of these sizes, without a name, that are gone again at once. */
+static int check_room(const size_t *sizes, int count)
 {
-	struct object obj;
-	int probe[2], n = 0, err = store_find(data_key, &obj);
+	int probe[2], n = 0, err = 0;
 
-	if (err)
-		return err;
-	if (obj.has_data)
-		return -EEXIST;
-	for (int wanted = obj.has_counter ? 1 : 2; n < wanted; n++) {
-		probe[n] = create(IPC_PRIVATE, 1, 0);
-		if (probe[n] < 0) {
+	while (n < count && !err) {
+		probe[n] = create(IPC_PRIVATE, sizes[n], 0);
+		if (probe[n] < 0)
 			err = probe[n];
-			break;
-		}
+		else
+			n++;
 	}
 	while (n > 0)
 		sm_segment_remove(probe[--n]);
 	return err;
 }
 
+int store_may_create(key_t data_key)
+{
+	struct object obj;
+	int err = store_find(data_key, &obj);
+
+	if (err)
+		return err;
+	if (obj.has_data)
+		return -EEXIST;
+	return check_room((size_t[]){ 1, 1 }, obj.has_counter ? 1 : 2);
+}
+
 int store_may_grow(size_t old, size_t size)
 {
-	int id = size > old ? create(IPC_PRIVATE, size - old, 0) : 0;
-
-	if (size > old && id >= 0)
-		sm_segment_remove(id);
-	return id < 0 ? id : 0;
+	return size > old ? check_room((size_t[]){ size - old, 1 }, old ? 1 : 2) : 0;
 }
 
 /* A lone counter that nobody has attached for some time is what a crash left; its count means nothing. */

@@ -26,7 +26,7 @@ int store_find_of(const struct sm_segment *data, struct object *out);
  */
 int store_may_create(key_t data_key);
 
-/* Could a segment of SIZE bytes be had in place of one of OLD bytes (0: none)? ENOSPC (memory, too), EINVAL (SHMMAX). */
+/* Could an object of SIZE bytes be had in place of one of OLD bytes (0: none)? ENOSPC (memory, too), EINVAL (SHMMAX). */
 int store_may_grow(size_t old, size_t size);
 
 /*

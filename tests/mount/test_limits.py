@@ -66,6 +66,17 @@ def test_no_memory_left_is_said_at_the_write(m):
     m.run('rm app.key:A')
 
 
+def test_the_counter_takes_a_page_too(m):
+    """What write(2) accepted is not refused by close."""
+    m.key()
+    limit('shmall', 4)
+    fd = os.open(m.at('app.key:A'), NEW)
+    equal([errno_of(os.write, fd, b'x' * 8192) for _ in range(2)], ['OK', 'ENOSPC'])
+    equal(errno_of(os.close, fd), 'OK')
+    equal(m.bytes_of(), b'x' * 8192)
+    m.run('rm app.key:A')
+
+
 def test_beyond_the_largest_segment(m):
     m.key()
     limit('shmmax', 8192)
