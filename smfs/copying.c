@@ -246,7 +246,11 @@ static int hold(struct copying *c, bool writable, void **at)
 void copying_changed(struct copying *c, const struct sm_segment *now)
 {
 	pthread_mutex_lock(&lock);
+
+	bool removed = c->seg.removed;	/* when it was opened: what is removed later has vanished */
+
 	c->seg = *now;
+	c->seg.removed = removed;
 	pthread_mutex_unlock(&lock);
 }
 

@@ -12,6 +12,7 @@
 #include "store.h"
 #include "truncate.h"
 #include "usage.h"
+#include "way.h"
 
 static void reply_attr(fuse_req_t req, struct node *n, const struct caller *caller)
 {
@@ -139,6 +140,9 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 
 	if (!err)
 		err = set_attr(n, attr, to_set, fi ? (struct file *)(uintptr_t)fi->fh : NULL, &caller);
+	/* fchmod(2) comes without its descriptor. A name would be looked up again, an open file is not */
+	if ((err == -ESTALE || err == -ENOENT) && n && way_opens(n))
+		err = -EIDRM;
 	if (err)
 		ops_reply_err(req, -err);
 	else

@@ -78,6 +78,23 @@ def test_removed_under_an_open_file(m):
     os.close(fd)
 
 
+def test_modes_of_what_is_gone(m):
+    """fchmod and fchown have a descriptor, not a name that may be somebody else's by now; and they bring nothing back."""
+    m.key()
+    m.create('app.key:A', b'x' * 100)
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    equal(os.pread(fd, 1, 0), b'x')
+    os.unlink(m.at('app.key:A'))
+    for _ in range(2):      # once right after, when the daemon may still have it attached, and once later
+        equal(errno_of(os.fchmod, fd, 0o600) in ('EIDRM', 'OK'), True)
+        equal(errno_of(os.pread, fd, 1, 0), 'EIDRM' if m.copying else 'OK')
+        wait_until(lambda: not shm.listing(), 'nobody has it attached')
+    fails('EIDRM', os.fchmod, fd, 0o600)
+    fails('EIDRM', os.fchown, fd, 0, 0)
+    os.close(fd)
+    fails('ENOENT', os.chmod, m.at('app.key:A'), 0o600)
+
+
 def test_removed_before_it_was_ever_read(m):
     m.key()
     m.make(contents=b'x')
