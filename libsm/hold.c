@@ -232,7 +232,7 @@ static void remove_as_last(struct hold *hold, struct word w)
  */
 static void leave_word(struct hold *hold)
 {
-	struct retry retry = retry_begin(1000 * MS, 200 * US, 50 * MS);
+	struct retry retry = retry_begin(1000 * MS, 200 * US, 25 * MS);
 	_Atomic uint64_t *at = &hold->page->word;
 	struct word w = word_load(at);
 	struct sm_segment seg;

@@ -112,10 +112,11 @@ static inline void scoped_free(char **buffer)
 struct retry {
 	int64_t deadline;		/* CLOCK_MONOTONIC, ns */
 	int64_t pause, longest;		/* ns */
+	int sleeps;			/* due, however late it is */
 };
 
 PRIVATE struct retry retry_begin(int64_t total_ns, int64_t first_ns, int64_t longest_ns);
-/* Sleep a little longer than last time. False, at once, when the time is over. */
+/* Sleep a little longer than last time. False, at once, when the time is over and there were tries enough. */
 PRIVATE bool retry_sleep(struct retry *retry);
 
 /* ---- error.c -------------------------------------------------------------------------------------- */

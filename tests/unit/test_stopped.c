@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Whoever removes an object can be stopped or killed at each point between setting DEAD and having removed both
+ * segments. The next one must get by, and what it then holds must stay when the stopped one goes on. And whoever is
+ * stopped itself while joining, for longer than a join may take, has not tried for that long.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define P 'Z'
+#define JOIN_MS 2000		/* hold_join() gives up after that */
+
+static void make(void)
+{
+	size_t found;
+
+	assert_int_equal(pair_create(unit_data_key(P), 4096, 0666, unit_key, &found), 0);
+}
+
+static int data_id(void)
+{
+	return sm_segment_find(unit_data_key(P));
+}
+
+static int counter_id(void)
+{
+	return sm_segment_find(unit_counter_key(P));
+}
+
+static void put(int counter, uint32_t seq)
+{
+	struct word w = { counter, seq };
+	void *at;
+
+	assert_int_equal(sm_segment_attach(counter_id(), false, &at), 0);
+	memcpy(at, &w, sizeof w);
+	sm_segment_detach(at);
+}
+
+/* ---- removers, each a process of its own ---- */
+
+static void leave_as_last(void)
+{
+	struct hold h = { 0 };
+
+	if (hold_join(&h, unit_data_key(P), 0) == 0)
+		hold_leave(&h);
+}
+
+static void meet_a_dead_one(void)
+{
+	struct hold h = { 0 };
+
+	put(0, WORD_DEAD | 8);
+	if (hold_join(&h, unit_data_key(P), 0) == 0)
+		hold_leave(&h);
+}
+
+static void meet_a_dead_one_creating(void)
+{
+	size_t found;
+
+	put(0, WORD_DEAD | 8);
+	pair_create(unit_data_key(P), 4096, 0666, unit_key, &found);
+}
+
+static void repair_to_nothing(void)
+{
+	put(2, 8);
+	sm_counter_reap_free(counter_id(), data_id(), 3000, NULL, NULL, NULL);
+}
+
+static void finish_for_a_dead_one(void)
+{
+	put(0, WORD_DEAD | 8);
+	sm_counter_reap_free(counter_id(), data_id(), 0, NULL, NULL, NULL);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} removers[] = {
+	{ "the last leaver", leave_as_last },
+	{ "a joiner that helps", meet_a_dead_one },
+	{ "a creator that helps", meet_a_dead_one_creating },
+	{ "a repair", repair_to_nothing },
+	{ "a monitor that finishes", finish_for_a_dead_one },
+};
+
+#define REMOVERS (sizeof removers / sizeof *removers)
+
+static void strike(void *arg)
+{
+	kill(getpid(), *(int *)arg);
+}
+
+/* Start remover R, which gets SIG just before its NTH removal, or, of 0, as soon as both are removed. */
+static pid_t start(size_t r, int nth, int sig)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		if (nth > 0) {
+			fault_hook(FAULT_RMID, nth, strike, &sig);
+			removers[r].run();
+			_exit(3);	/* or it was stopped and has gone on */
+		}
+		removers[r].run();
+		strike(&sig);
+		_exit(3);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	if (sig == SIGSTOP ? !WIFSTOPPED(status) : !WIFSIGNALED(status))
+		fail_msg("%s was not interrupted at removal %d: status %#x", removers[r].name, nth, status);
+	return pid;
+}
+
+static void go_on(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGCONT);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+}
+
+/* The object can be made and held. */
+static sm_object *get_by(const char *after, int nth)
+{
+	sm_object *obj = sm_object_new(unit_key, P, 4096);
+
+	if (sm_create(obj) < 0 || sm_access(obj) < 0)
+		fail_msg("after %s at removal %d: %s", after, nth, sm_error_text(obj));
+	assert_int_equal(sm_refcount(obj), 1);
+	return obj;
+}
+
+static void still_there(const sm_object *obj)
+{
+	assert_int_equal(data_id(), obj->hold.data_id);
+	assert_int_equal(counter_id(), obj->hold.counter_id);
+}
+
+static void test_a_killed_remover_stops_nobody(void **state)
+{
+	for (size_t r = 0; r < REMOVERS; r++) {
+		for (int nth = 0; nth <= 2; nth++) {
+			make();
+			start(r, nth, SIGKILL);
+			sm_object_free(get_by(removers[r].name, nth));
+			assert_int_equal(unit_segments(), 0);
+		}
+	}
+}
+
+static void test_a_stopped_remover_stops_nobody(void **state)
+{
+	for (size_t r = 0; r < REMOVERS; r++) {
+		for (int nth = 0; nth <= 2; nth++) {
+			sm_object *obj;
+			pid_t pid;
+
+			make();
+			pid = start(r, nth, SIGSTOP);
+			obj = get_by(removers[r].name, nth);
+			still_there(obj);
+			/* What it removes now is long gone. */
+			go_on(pid);
+			still_there(obj);
+			assert_int_equal(sm_refcount(obj), 1);
+			sm_object_free(obj);
+			assert_int_equal(unit_segments(), 0);
+		}
+	}
+}
+
+/* Those who help are stopped as well, one after the other. */
+static void test_a_row_of_stopped_helpers(void **state)
+{
+	enum { ROW = 6 };
+	pid_t pids[ROW];
+	sm_object *obj;
+
+	make();
+	for (int i = 0; i < ROW; i++)
+		pids[i] = start(i ? 1 + (size_t)i % 2 : 0, 1, SIGSTOP);
+	obj = get_by("a row of stopped ones", 1);
+	for (int i = 0; i < ROW; i++) {
+		go_on(pids[(i * 5 + 3) % ROW]);
+		still_there(obj);
+	}
+	sm_object_free(obj);
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* The object is replaced by another, and the joiner gets no turn for longer than it may take. */
+static void replace_and_be_late(void *arg)
+{
+	sm_segment_remove(data_id());
+	sm_segment_remove(counter_id());
+	make();
+	usleep((JOIN_MS + 100) * 1000);
+}
+
+static void test_a_joiner_that_was_stopped_has_its_tries(void **state)
+{
+	static struct hold h;
+
+	make();
+	fault_hook(FAULT_SHMAT, 1, replace_and_be_late, NULL);
+	assert_int_equal(hold_join(&h, unit_data_key(P), 0), 0);
+	assert_true(fault_clear());
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 0);
+}
+
+static void test_a_creator_that_was_stopped_has_its_tries(void **state)
+{
+	size_t found;
+
+	make();
+	fault_hook(FAULT_SHMAT, 1, replace_and_be_late, NULL);
+	assert_int_equal(pair_create(unit_data_key(P), 4096, 0666, unit_key, &found), 0);
+	assert_true(fault_clear());
+	sm_segment_remove(data_id());
+	sm_segment_remove(counter_id());
+}
+
+static const struct CMUnitTest tests[] = {
+	UNIT(test_a_killed_remover_stops_nobody),
+	UNIT(test_a_stopped_remover_stops_nobody),
+	UNIT(test_a_row_of_stopped_helpers),
+	UNIT(test_a_joiner_that_was_stopped_has_its_tries),
+	UNIT(test_a_creator_that_was_stopped_has_its_tries),
+};
+
+UNIT_MAIN(tests)
