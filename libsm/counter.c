@@ -113,7 +113,7 @@ int sm_counter_load(int id, struct sm_counter *out)
 		return r;
 	word = word_load(&page->word);
 	out->value = word.counter;
-	out->changes = word.seq & ~WORD_DEAD;
+	out->changes = word.seq & WORD_SEQ;
 	copy_path(page, size, out->path);
 	counter_detach(page);
 	return 0;

@@ -228,7 +228,7 @@ static void remove_as_last(struct hold *hold, struct word w)
 /*
  * Count down, or, as the last, remove both. Others that have the counter attached although the count is 1
  * or less are joiners about to count, leavers about to detach, or programs whose count was lost: wait for
- * the first two kinds, and leave the object to the third.
+ * the first two kinds, and leave the object to the third, or to the monitor.
  */
 static void leave_word(struct hold *hold)
 {
@@ -236,7 +236,7 @@ static void leave_word(struct hold *hold)
 	_Atomic uint64_t *at = &hold->page->word;
 	struct word w = word_load(at);
 	struct sm_segment seg;
-	bool others, last;
+	bool others, mine;
 
 	for (;;) {
 		if (word_dead(w))
@@ -251,11 +251,10 @@ static void leave_word(struct hold *hold)
 			w = word_load(at);
 			continue;
 		}
-		last = !others && pair_may_remove(hold->data_id, hold->counter_id) &&
-		       counter_is_current(hold);
-		if (!word_swap(at, &w, last ? word_next_dead(w) : word_next(w, 0)))
+		mine = pair_may_remove(hold->data_id, hold->counter_id) && counter_is_current(hold);
+		if (!word_swap(at, &w, !mine ? word_next(w, 0) : others ? word_next_left(w) : word_next_dead(w)))
 			continue;
-		if (last)
+		if (mine && !others)
 			remove_as_last(hold, w);
 		return;
 	}

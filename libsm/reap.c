@@ -4,22 +4,22 @@
  *
  * The hard fact here is that the counter and nattch cannot be read in one step, and that old programs count
  * with a plain ++ that leaves no trace in the sequence number. What does leave a trace is attaching and
- * detaching: the kernel stamps the segment with the second and the pid. So: stay attached, wait until the
- * stamps are older than the current second, and look twice. If word, nattch, stamps and pid are the same
- * both times, nobody came or went between, because the stamp would be this second's; so at that moment
- * nattch (less our own) was the most that can be alive, and the swap succeeds only if nobody counted since.
+ * detaching: the kernel stamps the segment with the pid of who did it last, dying and forking included. So:
+ * attach, which makes that pid ours, and look twice. If word, nattch and stamps are the same both times, the
+ * pid is still ours and no other thread of this process attached meanwhile, nobody came or went between; so
+ * at that moment nattch (less our own) was the most that can be alive, and the swap succeeds only if nobody
+ * counted since.
+ *
+ * (One look would do, but for a freak: the kernel lets go of a dying process' memory in the name of whoever
+ * happens to read its files in /proc, which may be another thread of ours.)
  */
 #include "private.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <time.h>
 
-#define NS 1000000000LL
+#define US 1000LL
 #define MS 1000000LL
-#define REAP_BATCH 512		/* attachments at a time */
-#define SLICE (20 * MS)		/* how often the waiting looks whether it still makes sense */
-#define TICK (5 * MS)		/* the coarse clock, and so the stamps, may be this much late */
 
 struct look {
 	struct word word;
@@ -67,43 +67,19 @@ int sm_counter_leaked(int id, int *leaked)
 	return 0;
 }
 
-/* CLOCK_REALTIME_COARSE is the clock that the kernel stamps segments with. */
-static bool stamps_are_old(time_t second, const struct sm_segment *seg)
+/* Nobody but this process has attached or detached since; what it did itself, its mark tells. */
+static bool look_is_ours(const struct look *l)
 {
-	return second > seg->atime && second > seg->dtime;
+	return l->seg.lpid == getpid();
 }
 
-static time_t coarse_second(void)
+/* Make the last pid ours again. The caller has it attached, so this only fails where memory does. */
+static void sign(int id)
 {
-	struct timespec ts;
+	void *at;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-	return ts.tv_sec;
-}
-
-static int64_t monotonic(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS + ts.tv_nsec;
-}
-
-/* Until the next second begins, but a slice at most, and not past DEADLINE. */
-static bool wait_for_second(int64_t deadline)
-{
-	int64_t ns = SLICE, left = deadline - monotonic();
-	struct timespec ts;
-
-	if (left <= 0)
-		return false;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	if (NS - ts.tv_nsec + TICK < ns)
-		ns = NS - ts.tv_nsec + TICK;
-	if (left < ns)
-		ns = left;
-	nanosleep(&(struct timespec){ 0, ns }, NULL);
-	return true;
+	if (sm_segment_attach(id, true, &at) == 0)
+		sm_segment_detach(at);
 }
 
 /* What a repair is to make of a counter, given how many are alive. */
@@ -114,9 +90,27 @@ static struct word repair_count(struct word now, unsigned long alive)
 	return word_next(now, (int32_t)alive);
 }
 
-static struct word repair_or_kill(struct word now, unsigned long alive)
+static struct word repair_and_leave(struct word now, unsigned long alive)
 {
-	return alive > 0 ? word_next(now, (int32_t)alive) : word_next_dead(now);
+	return alive > 0 ? word_next(now, (int32_t)alive) : word_next_left(now);
+}
+
+/*
+ * Two looks with nobody but us between them; -EAGAIN: there was somebody. *LEAKED is 0 where there is nothing
+ * to repair.
+ */
+static int look_alone(struct page *page, int id, struct look *a, int *leaked)
+{
+	bool busy, still_busy;
+	uint64_t mark = segment_attach_mark(id, &busy);
+	struct look b;
+
+	*a = look(page, id);
+	*leaked = leaked_of(a);
+	if (*leaked == 0)
+		return 0;
+	b = look(page, id);
+	return look_same(a, &b) && look_is_ours(&b) && !busy && mark == segment_attach_mark(id, &still_busy) ? 0 : -EAGAIN;
 }
 
 /*
@@ -125,26 +119,24 @@ static struct word repair_or_kill(struct word now, unsigned long alive)
  */
 static int settle(struct page *page, int id, int wait_ms, repair_fn repair, int *from, int *to, struct word *word)
 {
-	int64_t deadline = monotonic() + (wait_ms > 0 ? wait_ms : 0) * MS;
+	struct retry retry = retry_begin((wait_ms > 0 ? wait_ms : 0) * MS, 50 * US, 5 * MS);
+	struct look l;
+	int leaked;
 
 	for (;;) {
-		time_t second = coarse_second();	/* before looking: what comes later is stamped later */
-		struct look a = look(page, id);
+		int r = look_alone(page, id, &l, &leaked);
 
-		*word = a.word;
-		*from = *to = a.word.counter;
-		if (leaked_of(&a) == 0)
+		*word = l.word;
+		*from = *to = l.word.counter;
+		if (leaked == 0)
 			return 0;
-		if (stamps_are_old(second, &a.seg)) {
-			struct look b = look(page, id);
-
-			if (look_same(&a, &b) && word_swap(&page->word, word, repair(a.word, a.others))) {
-				*to = word->counter;
-				return 0;
-			}
+		if (r == 0 && word_swap(&page->word, word, repair(l.word, l.others))) {
+			*to = word->counter;
+			return 0;
 		}
-		if (!wait_for_second(deadline))
+		if (!retry_sleep(&retry))
 			return -EAGAIN;
+		sign(id);
 	}
 }
 
@@ -168,13 +160,16 @@ int sm_counter_reap(int id, int wait_ms, int *from, int *to)
 	return 0;
 }
 
-/* Both keys name these two ids. */
+/* Both keys name these two ids; DATA_ID -1: there is no data. */
 static bool is_pair(int data_id, int counter_id)
 {
 	struct sm_segment seg;
+	int data;
 
-	return sm_segment_stat(counter_id, &seg) == 0 && sm_key_is_counter(seg.key) &&
-	       sm_segment_find(sm_key_data(seg.key)) == data_id && sm_segment_find(seg.key) == counter_id;
+	if (sm_segment_stat(counter_id, &seg) < 0 || !sm_key_is_counter(seg.key))
+		return false;
+	data = sm_segment_find(sm_key_data(seg.key));
+	return (data < 0 ? -1 : data) == data_id && sm_segment_find(seg.key) == counter_id;
 }
 
 /* A program that has only the data attached counts nowhere, and uses it all the same. */
@@ -196,13 +191,16 @@ static int finish(struct page *page, struct word word, int data_id, int counter_
 	return -EPERM;
 }
 
-/* A dead word whose last leaver is no more. */
-static int finish_dead(struct page *page, struct word word, int data_id, int counter_id, bool *freed)
+/* A word that is dead, and its last leaver is no more, or left. */
+static int finish_left(struct page *page, struct word word, int data_id, int counter_id, bool *freed)
 {
 	struct sm_segment seg;
 
-	if (hold_others(counter_id, NULL, &seg) > 0 || data_in_use(data_id) || !pair_may_remove(data_id, counter_id) ||
-	    !is_pair(data_id, counter_id) || !word_swap(&page->word, &word, word_next_dead(word)))
+	if (!pair_may_remove(data_id, counter_id) || !is_pair(data_id, counter_id))
+		return 0;
+	if (hold_others(counter_id, NULL, &seg) > 0 || data_in_use(data_id))
+		return -EBUSY;
+	if (!word_swap(&page->word, &word, word_next_dead(word)))
 		return 0;
 	return finish(page, word, data_id, counter_id, freed);
 }
@@ -210,25 +208,17 @@ static int finish_dead(struct page *page, struct word word, int data_id, int cou
 static int reap_free(struct page *page, int id, int data_id, int wait_ms, int *from, int *to, bool *freed)
 {
 	struct word word = word_load(&page->word);
-	bool may;
 	int r;
 
-	if (word_dead(word)) {
-		*from = *to = 0;
-		return finish_dead(page, word, data_id, id, freed);
-	}
-	may = is_pair(data_id, id) && pair_may_remove(data_id, id) && !data_in_use(data_id);
-	r = settle(page, id, wait_ms, may ? repair_or_kill : repair_count, from, to, &word);
+	*from = *to = 0;
+	if (word_dead(word) || word_left(word))
+		return finish_left(page, word, data_id, id, freed);
+	r = settle(page, id, wait_ms, repair_and_leave, from, to, &word);
 	if (r < 0 || *from == *to || *to > 0)
 		return r;
-	/* The pair may have been torn apart by others while this slept. */
-	if (word_dead(word) && !is_pair(data_id, id)) {
-		word_swap(&page->word, &word, word_next(word, 0));
-		return 0;
-	}
-	if (word_dead(word))
-		return finish(page, word, data_id, id, freed);
-	return pair_may_remove(data_id, id) ? 0 : -EPERM;
+	if (!pair_may_remove(data_id, id))
+		return -EPERM;		/* who may, and sees it, does */
+	return finish_left(page, word, data_id, id, freed);
 }
 
 int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, bool *freed)
@@ -242,7 +232,7 @@ int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, b
 		return r;
 	r = reap_free(page, id, data_id, wait_ms, &before, &after, &gone);
 	counter_detach(page);
-	if (r < 0 && r != -EPERM)
+	if (r < 0 && r != -EPERM && r != -EBUSY)
 		return r;
 	if (from)
 		*from = before;
@@ -253,36 +243,13 @@ int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, b
 	return r;
 }
 
-/* Attached, none of them is stamped again by us, so one wait serves all. */
-static void wait_for_all(int wait_ms)
-{
-	int64_t deadline = monotonic() + (wait_ms > 0 ? wait_ms : 0) * MS;
-	time_t second = coarse_second();
-
-	while (coarse_second() == second && wait_for_second(deadline))
-		;
-}
-
-static void reap_batch(struct sm_repair *r, size_t n, int wait_ms)
-{
-	struct page *pages[REAP_BATCH];
-
-	for (size_t i = 0; i < n; i++) {
-		r[i].from = r[i].to = 0;
-		r[i].freed = false;
-		r[i].error = counter_attach(r[i].counter_id, false, &pages[i], NULL);
-	}
-	wait_for_all(wait_ms);
-	for (size_t i = 0; i < n; i++) {
-		if (r[i].error)
-			continue;
-		r[i].error = reap_free(pages[i], r[i].counter_id, r[i].data_id, 0, &r[i].from, &r[i].to, &r[i].freed);
-		counter_detach(pages[i]);
-	}
-}
-
 void sm_counter_reap_many(struct sm_repair *repairs, size_t n, int wait_ms)
 {
-	for (size_t done = 0; done < n; done += REAP_BATCH)
-		reap_batch(repairs + done, n - done < REAP_BATCH ? n - done : REAP_BATCH, wait_ms);
+	for (size_t i = 0; i < n; i++) {
+		struct sm_repair *r = &repairs[i];
+
+		r->from = r->to = 0;
+		r->freed = false;
+		r->error = sm_counter_reap_free(r->counter_id, r->data_id, wait_ms, &r->from, &r->to, &r->freed);
+	}
 }

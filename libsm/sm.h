@@ -59,7 +59,8 @@ sm_object *sm_object_new(const char *path, char proj_id, size_t size);
  * Leave the object and free the handle; ~SMObject() of the class. If the handle had accessed the object
  * and its counter is 1 or less, both segments are removed; otherwise the counter goes down by one. What
  * another process still has attached as a counter, although the count says otherwise, is not removed: the
- * counter is left at 0 then, as it is where this process may not remove (shmctl(2), EPERM). A handle
+ * counter is left at 0 then, as it is where this process may not remove (shmctl(2), EPERM); in the first case
+ * the next last holder, or a monitor, frees it. A handle
  * that never accessed changes nothing. In a forked child the parent's reference stays the parent's.
  * NULL is allowed.
  */
@@ -271,17 +272,20 @@ int sm_counter_decrement(int id, int *value);
 int sm_counter_leaked(int id, int *leaked);
 
 /*
- * Take the leaked references off, if it is certain that they are leaked: nobody attaches, detaches or counts
- * while this looks, which takes until the segment's time stamps are older than the current second. Sleeps
- * for that, WAIT_MS milliseconds at most. Frees nothing. *FROM and *TO, if not NULL, are the counter before
- * and after, equal where nothing leaked. Errors: EAGAIN (it did not hold still for long enough).
+ * Take the leaked references off, if it is certain that they are leaked: no other process attaches, detaches
+ * or counts while this looks, for some microseconds. Tries for WAIT_MS milliseconds, and some thirty times at
+ * the least. Frees nothing. *FROM and *TO, if not NULL, are the counter before and after, equal where nothing
+ * leaked. Errors: EAGAIN (it did not hold still for long enough).
  */
 int sm_counter_reap(int id, int wait_ms, int *from, int *to);
 
 /*
  * The same for a monitor that comes back by itself: free the object too where the repair takes its counter
- * from above 0 to 0, as its last holder would have. DATA_ID is the data segment, as found before ID was.
- * *FREED, if not NULL, tells. Errors: those above; EPERM (may not remove: the counter is left at 0).
+ * from above 0 to 0, as its last holder would have, and where a last holder before could not, because he died
+ * over it or somebody had it attached. One that was made and never held is not freed. DATA_ID is the data
+ * segment, as found before ID was; -1: there is none (an object half removed).
+ * *FREED, if not NULL, tells. Errors: those above; EPERM (may not remove: the counter is left at 0); EBUSY (to
+ * be freed, but somebody has it attached: come back when he has not). With both, *FROM and *TO are set.
  */
 int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, bool *freed);
 
@@ -293,8 +297,7 @@ struct sm_repair {
 };
 
 /*
- * sm_counter_reap_free() of many at once, which takes no longer than of one: their time stamps grow old together.
- * Quickest just before a second ends.
+ * sm_counter_reap_free() of many, one after the other.
  */
 void sm_counter_reap_many(struct sm_repair *repairs, size_t n, int wait_ms);
 

@@ -18,11 +18,19 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "the word is shared between processe
 
 struct word {
 	int32_t counter;
-	uint32_t seq;		/* 31 bits, and WORD_DEAD */
+	uint32_t seq;		/* 30 bits, WORD_LEFT and WORD_DEAD */
 };
 
 /* The last leaver is removing both segments; whoever meets this helps, and starts over. */
 #define WORD_DEAD 0x80000000u
+
+/*
+ * The counter went to 0 and the object was to be freed, but somebody had it attached: a monitor frees it when
+ * nobody has. An object that was only made has 0, too, and not this. Any later change takes it off.
+ */
+#define WORD_LEFT 0x40000000u
+
+#define WORD_SEQ (WORD_LEFT - 1)
 
 /*
  * A dead word's counter is 0. An old program that does not know the bit may still count once or twice on
@@ -44,6 +52,11 @@ static inline bool word_dead(struct word w)
 	return (w.seq & WORD_DEAD) && w.counter >= 0 && w.counter <= WORD_DEAD_COUNTER_MAX;
 }
 
+static inline bool word_left(struct word w)
+{
+	return (w.seq & WORD_LEFT) && w.counter == 0;
+}
+
 static inline bool word_same(struct word a, struct word b)
 {
 	return a.counter == b.counter && a.seq == b.seq;
@@ -52,12 +65,17 @@ static inline bool word_same(struct word a, struct word b)
 /* The word after W with this counter. */
 static inline struct word word_next(struct word w, int32_t counter)
 {
-	return (struct word){ counter, (w.seq + 1) & ~WORD_DEAD };
+	return (struct word){ counter, (w.seq + 1) & WORD_SEQ };
+}
+
+static inline struct word word_next_left(struct word w)
+{
+	return (struct word){ 0, word_next(w, 0).seq | WORD_LEFT };
 }
 
 static inline struct word word_next_dead(struct word w)
 {
-	return (struct word){ 0, (w.seq + 1) | WORD_DEAD };
+	return (struct word){ 0, word_next(w, 0).seq | WORD_DEAD };
 }
 
 /* Swap *W for TO. On failure *W is what stands there instead; on success it is TO. */

@@ -2,10 +2,7 @@
 /*
  * A holder that dies detaches its counter, and the kernel stamps the segment with the second and the pid. So one pass over
  * the kernel's table shows which counters anything happened to, without attaching to any; only those are looked
- * into, and a system where nothing happens costs the pass.
- *
- * A repair is certain only once the stamps, our own attachment's too, are older than the current second. The sweep is
- * therefore made just before a second ends: then that wait is short, and a death is repaired at the next turn of the second.
+ * into. And where no process has ended since, the pass is left out, too, unless it costs next to nothing.
  */
 #include "monitor.h"
 
@@ -25,23 +22,22 @@
 #include "log.h"
 
 #define NS 1000000000L
-#define EARLY_NS 40000000L	/* before the turn of the second, on top of the time that a sweep takes */
-#define MOST_EARLY_NS (NS / 2)
-#define LONGEST_SKIP 10		/* sweeps */
-#define WAIT_MS 600		/* from the attachments of a sweep to the turn of the second, at most */
+#define SHARE 5000		/* one part of so many of a processor may go into passes that nothing asks for */
+#define WAIT_MS 20		/* for a counter to hold still */
 
 /* A counter segment as it was when it was last looked into. */
 struct known {
 	int id;
 	struct sm_segment seg;
-	bool again;		/* it did not hold still: look at it again */
+	bool again;		/* look at it again, whatever its stamps say */
 	unsigned sweep;		/* when it was last seen */
 	UT_hash_handle hh;
 };
 
 static struct known *known;
 static unsigned sweeps, every;
-static bool unsettled;		/* something did not hold still in the last sweep */
+static long cost;		/* of the last pass over the table, ns */
+static bool unsettled;		/* something is to be looked at again soon, whether or not anybody ends */
 
 static bool changed(const struct known *k, const struct sm_segment *now)
 {
@@ -84,17 +80,23 @@ static void forget_gone(void)
 }
 
 /*
- * Does the counter say more than are attached, or has its last holder died while freeing? Attaching to see leaves its own
- * stamps, so what is remembered is the segment as it is afterwards.
+ * Attaching leaves our own stamps, so what is remembered is the segment as it is afterwards; unless somebody came or went
+ * since it was looked into, whom the stamps name. NATTCH is what it was before. What may not be attached tells nothing.
  */
-static bool needs_repair(struct known *k)
+static void remember(struct known *k, unsigned long nattch, bool attached)
+{
+	k->again = sm_segment_stat(k->id, &k->seg) || (attached && (k->seg.lpid != getpid() || k->seg.nattch != nattch));
+	unsettled |= k->again;
+}
+
+/* Does the counter say more than are attached, or was its last holder not able to free it? */
+static bool needs_repair(struct known *k, unsigned long nattch)
 {
 	int value, leaked;
-	bool needs = sm_counter_leaked(k->id, &leaked) == 0 && leaked > 0;
+	bool attached = sm_counter_leaked(k->id, &leaked) == 0;
+	bool needs = attached && (leaked > 0 || (sm_counter_value(k->id, &value) == 0 && value <= 0));
 
-	if (!needs && sm_counter_value(k->id, &value) == 0)
-		needs = value <= 0;
-	k->again = sm_segment_stat(k->id, &k->seg) != 0;
+	remember(k, nattch, attached);
 	return needs;
 }
 
@@ -110,10 +112,13 @@ static void tell(const struct sm_repair *r, const struct sm_segment *counter)
 	if (r->error == -EPERM)
 		log_line(LOG_WARNING, "%s:%c (segment %d): references %d -> 0, but it may not be freed: %s", path,
 			 sm_key_proj(sm_key_data(counter->key)), r->data_id, r->from, strerror(EPERM));
-	else if (r->from != r->to || r->freed)
+	else if (r->from != r->to)
 		log_line(LOG_NOTICE, "%s:%c (segment %d): references %d -> %d, holders died%s", path,
 			 sm_key_proj(sm_key_data(counter->key)), r->data_id, r->from, r->to,
 			 r->freed ? "; freed" : "");
+	else if (r->freed)
+		log_line(LOG_NOTICE, "%s:%c (segment %d): its last holder left it; freed", path,
+			 sm_key_proj(sm_key_data(counter->key)), r->data_id < 0 ? r->counter_id : r->data_id);
 }
 
 struct sweep {
@@ -142,8 +147,8 @@ static void examine(struct sweep *s, size_t suspects)
 		struct known *k;
 
 		HASH_FIND_INT(known, &seg->id, k);
-		if (needs_repair(k) && data >= 0) {
-			s->repairs[s->due] = (struct sm_repair){ .counter_id = seg->id, .data_id = data };
+		if (needs_repair(k, seg->nattch)) {
+			s->repairs[s->due] = (struct sm_repair){ .counter_id = seg->id, .data_id = data < 0 ? -1 : data };
 			s->table[s->due++] = *seg;
 		}
 	}
@@ -154,20 +159,31 @@ static void repair(struct sweep *s)
 	if (s->due)
 		sm_counter_reap_many(s->repairs, s->due, WAIT_MS);
 	for (size_t i = 0; i < s->due; i++) {
+		const struct sm_repair *r = &s->repairs[i];
 		struct known *k;
 
-		tell(&s->repairs[i], &s->table[i]);
-		HASH_FIND_INT(known, &s->repairs[i].counter_id, k);
-		if (k) {
-			k->again = s->repairs[i].error == -EAGAIN || sm_segment_stat(k->id, &k->seg);
-			unsettled |= k->again;
+		tell(r, &s->table[i]);
+		HASH_FIND_INT(known, &r->counter_id, k);
+		if (k && !r->freed) {
+			remember(k, s->table[i].nattch, true);
+			k->again |= r->error == -EAGAIN || r->error == -EBUSY;
+			unsettled |= r->error == -EAGAIN;	/* who keeps it busy may do so for long; his end will show */
 		}
 	}
+}
+
+static long cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec % 1000000 * NS + t.tv_nsec;
 }
 
 static void sweep_once(void)
 {
 	struct sweep s = { 0 };
+	long start = cpu_ns();
 	ssize_t n = sm_segment_list(&s.table);
 
 	if (n < 0)
@@ -179,6 +195,7 @@ static void sweep_once(void)
 	size_t suspects = find_suspects(&s);
 
 	forget_gone();
+	cost = cpu_ns() - start;
 	s.repairs = suspects ? calloc(suspects, sizeof(*s.repairs)) : NULL;
 	if (s.repairs) {
 		examine(&s, suspects);
@@ -188,40 +205,14 @@ static void sweep_once(void)
 	free(s.table);
 }
 
-static long ns_of(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec % 1000000 * NS + t.tv_nsec;
-}
-
-/* Until EARLY nanoseconds before the turn of a second, SECONDS of them later. */
-static void sleep_until_due(long early)
-{
-	struct timespec now, due;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	due.tv_sec = now.tv_sec + every - 1;
-	due.tv_nsec = NS - early;
-	if (every == 1 && now.tv_nsec >= due.tv_nsec)
-		due.tv_sec++;
-	do {	/* on a busy machine it may wake when the second has turned: then the next one, or the wait would be long */
-		clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &due, NULL);
-		clock_gettime(CLOCK_REALTIME, &now);
-		due.tv_sec++;
-	} while (now.tv_sec >= due.tv_sec && now.tv_sec - due.tv_sec < 2);
-}
-
 /*
  * Has no process ended since the last call? Then the number of threads and the last pid given out are the same, which the
- * kernel tells for nothing. A holder that became another program by exec does not show there, nor do others' pid
- * namespaces, so it is not asked for too long.
+ * kernel tells for nothing. A holder that became another program by exec does not show there, nor one whose parent does not
+ * wait for it, nor do others' pid namespaces, so it is not all that is asked.
  */
 static bool nobody_died(void)
 {
 	static char before[64];
-	static unsigned skipped;
 	char now[64] = "";
 	FILE *f = fopen("/proc/loadavg", "re");
 
@@ -231,29 +222,25 @@ static bool nobody_died(void)
 		fclose(f);
 	}
 
-	bool same = now[0] && strcmp(before, now) == 0 && ++skipped < LONGEST_SKIP;
+	bool same = now[0] && strcmp(before, now) == 0;
 
-	if (!same)
-		skipped = 0;
 	strcpy(before, now);
 	return same;
 }
 
 static void *run(void *unused)
 {
-	long early = EARLY_NS;
+	/* Twice in the time that is promised. */
+	const struct timespec pause = { every / 2, every % 2 * NS / 2 };
+	long idle = 0;		/* since the last pass */
 
 	for (;;) {
-		sleep_until_due(early);
-		if (!unsettled && nobody_died())
+		nanosleep(&pause, NULL);
+		idle += every * (NS / 2);
+		if (nobody_died() && !unsettled && idle / SHARE < cost)
 			continue;
-
-		long start = ns_of(CLOCK_THREAD_CPUTIME_ID);
-
 		sweep_once();
-		early = EARLY_NS + 2 * (ns_of(CLOCK_THREAD_CPUTIME_ID) - start);
-		if (early > MOST_EARLY_NS)
-			early = MOST_EARLY_NS;
+		idle = 0;
 	}
 	return unused;
 }

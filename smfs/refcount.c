@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REAP_WAIT_MS 4000	/* it needs up to two seconds if nobody disturbs */
+#define REAP_WAIT_MS 4000	/* some microseconds if nobody disturbs */
 
 int refcount_text(int counter_id, char text[REFCOUNT_TEXT_MAX])
 {

@@ -10,8 +10,8 @@
  * a second while someone waits; nobody waits, nothing runs. All functions are thread-safe.
  *
  * A counter is looked at through a descriptor where that can be had, else through an attachment, for as long as someone
- * waits and half a second more at the most: attaching for each look would never let the counter's time stamps rest, and
- * repairing it needs that.
+ * waits and half a second more at the most: attaching for each look would leave a stamp each time, which others (smctl wait,
+ * the monitor) take for news.
  */
 
 /* What a reader was shown. */

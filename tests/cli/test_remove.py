@@ -71,7 +71,7 @@ def test_reap_of_many_takes_no_longer(c):
 
 
 def test_reap_of_what_does_not_hold_still(c):
-    """To be sure that it does not, its clock stands: no time stamp is ever older than the current second."""
+    """To be sure that it does not, another process always seems to have been there last."""
     path = c.key()
     cli.kill(c.holder(path, 'A', 100))
     frozen = {'LD_PRELOAD': os.environ['FROZEN'], 'ASAN_OPTIONS': 'verify_asan_link_order=0'}

@@ -28,8 +28,8 @@
 #include "stress.h"
 
 #define KILL_EVERY_US 2500
-#define LOOKS 6		/* until the monitor must have repaired all; one or two, on a quiet machine */
-#define LOOK_EVERY_US 2300000	/* a look attaches, and a repair waits for a second in which nobody does */
+#define LOOKS 12	/* until the monitor must have repaired all; one or two, on a quiet machine */
+#define LOOK_EVERY_US 1100000
 #define STANDSTILL_S 60	/* until all hold */
 
 struct shared *shared;
@@ -163,6 +163,15 @@ static int leaked(int object)
 	return id >= 0 && sm_counter_leaked(id, &n) == 0 ? n : 0;
 }
 
+/* Had OBJECT a holder? Then it is gone with the last one. What its maker was killed over may be there. */
+static bool is_left_over(int object)
+{
+	struct sm_counter c;
+	int id = counter_of(object);
+
+	return id >= 0 && sm_counter_load(id, &c) == 0 && c.changes > 0;
+}
+
 /* Whether the monitor has nothing to do any more; what can never become right is wrong. HELD: by how many, each. */
 static bool all_right(const int *held, bool last)
 {
@@ -172,8 +181,13 @@ static bool all_right(const int *held, bool last)
 
 		if (exact && n < held[object])
 			wrong("lost counts: object %d counts %d and %d hold it", object, n, held[object]);
-		if (shared->wrong || (exact ? n == held[object] : dead == 0))
-			continue;
+		if (shared->wrong || (exact ? n == held[object] : dead == 0)) {
+			if (object >= PURE || held[object] || !is_left_over(object))
+				continue;
+			if (last)
+				wrong("leaked: object %d counts %d, had holders, has none, and is there", object, n);
+			return false;
+		}
 		if (last)
 			wrong("leaked: object %d counts %d, %d hold it, %d have no holder", object, n, held[object], dead);
 		return false;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -70,6 +71,7 @@ static pid_t old_holder(void (*what)(int *at))
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		at = shmat(counter, NULL, 0);
 		if (at == (void *)-1)
 			_exit(1);
@@ -88,15 +90,6 @@ static pid_t old_holder(void (*what)(int *at))
 static void rest(int *at)
 {
 	pause();
-}
-
-static void come_and_go(int *at)
-{
-	void *again = shmat(counter, NULL, 0);
-
-	nanosleep(&(struct timespec){ 0, 3000000 }, NULL);
-	shmdt(again);
-	nanosleep(&(struct timespec){ 0, 3000000 }, NULL);
 }
 
 static void end(pid_t pid)
@@ -153,20 +146,119 @@ static void test_the_dead_are_taken_off_and_the_living_stay(void **state)
 	remove_both();
 }
 
-static void test_no_repair_without_time_or_stillness(void **state)
+/* Each look finds that somebody was there: he is stamped, though all else is as it was. */
+static void pass_by(void *arg)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		shmdt(shmat(counter, NULL, 0));
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	fault_hook(FAULT_STAT, 1, pass_by, NULL);
+}
+
+static void rest_now(void *arg)
+{
+	fault_clear();
+}
+
+static void test_no_repair_while_somebody_comes_and_goes(void **state)
 {
 	int from = 99, to = 99;
-	pid_t restless;
 
 	make();
 	put(3, 1);
-	assert_int_equal(sm_counter_reap(counter, 0, &from, &to), -EAGAIN);
+	fault_hook(FAULT_STAT, 1, pass_by, NULL);
+	assert_int_equal(sm_counter_reap(counter, 20, &from, &to), -EAGAIN);
+	assert_true(fault_clear());
 	assert_int_equal(value(), 3);
-	restless = old_holder(come_and_go);
-	assert_int_equal(sm_counter_reap(counter, 1300, &from, &to), -EAGAIN);
-	assert_int_equal(value(), 4);
 	assert_int_equal(from, 99);
-	end(restless);
+	/* Then he rests, and the last stamp is his. */
+	pass_by(NULL);
+	fault_clear();
+	fault_hook(FAULT_STAT, 3, pass_by, NULL);		/* two in attaching */
+	fault_hook(FAULT_SHMAT, 2, rest_now, NULL);
+	assert_int_equal(sm_counter_reap(counter, 1000, &from, &to), 0);
+	assert_int_equal(to, 0);
+	remove_both();
+}
+
+/* An old program that leaves and joins at the other end of a pipe: its count is as before, and no stamp but its pid. */
+struct juggler {
+	pid_t pid;
+	int order, done;
+};
+
+static void juggle(int order, int done)
+{
+	volatile int *at = NULL;
+	char byte;
+
+	do {
+		if (!at) {
+			at = shmat(counter, NULL, 0);
+			++*at;
+		} else {
+			--*at;
+			shmdt((void *)(uintptr_t)at);
+			at = NULL;
+		}
+	} while (write(done, "x", 1) == 1 && read(order, &byte, 1) == 1);
+}
+
+static struct juggler juggler_start(void)
+{
+	int order[2], done[2];
+	struct juggler j;
+	char byte;
+
+	assert_int_equal(pipe(order) | pipe(done), 0);
+	j = (struct juggler){ fork(), order[1], done[0] };
+	if (j.pid == 0) {
+		close(order[1]);
+		juggle(order[0], done[1]);
+		_exit(0);
+	}
+	close(order[0]);
+	close(done[1]);
+	assert_int_equal(read(j.done, &byte, 1), 1);
+	return j;
+}
+
+static void join_or_leave(void *arg)
+{
+	struct juggler *j = arg;
+	char byte;
+
+	assert_true(write(j->order, "x", 1) == 1 && read(j->done, &byte, 1) == 1);
+}
+
+/*
+ * The juggler is away whenever nattch is read, and back whenever the counter is: all four readings agree, in the same
+ * second, and would have it dead.
+ */
+static void test_readings_of_different_moments(void **state)
+{
+	struct juggler j;
+	pid_t rests;
+	int from, to;
+
+	make();
+	j = juggler_start();
+	rests = old_holder(rest);
+	put(3, 0);
+	fault_hook(FAULT_STAT, 3, join_or_leave, &j);		/* two in attaching */
+	fault_hook(FAULT_OPEN, 1, join_or_leave, &j);
+	assert_int_equal(sm_counter_reap(counter, 0, &from, &to), 0);
+	assert_int_equal(from, 3);
+	assert_int_equal(to, 2);
+	assert_true(fault_clear());
+	end(rests);
+	end(j.pid);
+	close(j.order);
+	close(j.done);
 	remove_both();
 }
 
@@ -260,12 +352,109 @@ static void test_what_a_dead_leaver_began_is_finished(void **state)
 	make();
 	leaver = old_holder(rest);
 	put(0, WORD_DEAD | 3);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
+	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), -EBUSY);
 	assert_false(freed);
 	assert_int_equal(unit_segments(), 2);
 	end(leaver);
 	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
 	assert_true(freed);
+	assert_int_equal(unit_segments(), 0);
+	/* He got as far as the data. */
+	make();
+	put(0, WORD_DEAD | 3);
+	sm_segment_remove(data);
+	assert_int_equal(sm_counter_reap_free(counter, -1, 0, NULL, NULL, &freed), 0);
+	assert_true(freed);
+	assert_int_equal(unit_segments(), 0);
+}
+
+static void test_a_counter_without_data(void **state)
+{
+	bool freed = true;
+
+	/* Somebody is making the object, maybe. */
+	make();
+	sm_segment_remove(data);
+	assert_int_equal(sm_counter_reap_free(counter, -1, 0, NULL, NULL, &freed), 0);
+	assert_false(freed);
+	/* An old program died between removing the two. */
+	put(1, 0);
+	assert_int_equal(sm_counter_reap_free(counter, -1, 1000, NULL, NULL, &freed), 0);
+	assert_true(freed);
+	assert_int_equal(unit_segments(), 0);
+	/* And where there is data after all. */
+	make();
+	put(0, WORD_DEAD | 5);
+	assert_int_equal(sm_counter_reap_free(counter, -1, 0, NULL, NULL, &freed), 0);
+	assert_false(freed);
+	remove_both();
+}
+
+/* The last leaver went while somebody had the counter attached who does not count. */
+static void test_what_a_leaver_left_to_nobody_is_freed(void **state)
+{
+	static struct hold h;
+	bool freed = true;
+	pid_t other;
+
+	make();
+	assert_int_equal(hold_join(&h, unit_data_key('R'), 0), 0);
+	other = old_holder(rest);
+	put(1, 1);
+	hold_leave(&h);
+	assert_int_equal(value(), 0);
+	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), -EBUSY);
+	assert_false(freed);
+	end(other);
+	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
+	assert_true(freed);
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* A forked child of the dead has the data only. */
+static void test_what_is_in_use_is_freed_later(void **state)
+{
+	bool freed = true;
+	int from, to;
+	void *at;
+	pid_t child;
+
+	make();
+	assert_int_equal(sm_segment_attach(data, false, &at), 0);
+	child = fork();
+	if (child == 0)
+		for (;;)
+			pause();
+	sm_segment_detach(at);
+	put(1, 1);
+	assert_int_equal(sm_counter_reap_free(counter, data, 1000, &from, &to, &freed), -EBUSY);
+	assert_int_equal(from, 1);
+	assert_int_equal(to, 0);
+	assert_false(freed);
+	assert_int_equal(unit_segments(), 2);
+	end(child);
+	assert_int_equal(sm_counter_reap_free(counter, data, 0, &from, &to, &freed), 0);
+	assert_int_equal(from, 0);
+	assert_true(freed);
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* Whatever changes the counter afterwards, it is another story. */
+static void test_only_what_was_left_last_is_freed(void **state)
+{
+	static struct hold h;
+	bool freed = true;
+
+	make();
+	put(0, WORD_LEFT | 1);
+	assert_int_equal(hold_join(&h, unit_data_key('R'), 0), 0);
+	assert_int_equal(sm_counter_decrement(counter, NULL), 0);
+	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
+	assert_false(freed);
+	put(1, WORD_LEFT | 1);
+	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
+	assert_false(freed);
+	hold_leave(&h);
 	assert_int_equal(unit_segments(), 0);
 }
 
@@ -320,12 +509,17 @@ static void test_failing_calls(void **state)
 static const struct CMUnitTest tests[] = {
 	UNIT(test_nothing_leaked_is_told_at_once),
 	UNIT(test_the_dead_are_taken_off_and_the_living_stay),
-	UNIT(test_no_repair_without_time_or_stillness),
+	UNIT(test_no_repair_while_somebody_comes_and_goes),
+	UNIT(test_readings_of_different_moments),
 	UNIT(test_ones_own_reference_is_alive),
 	UNIT(test_the_last_repair_frees),
 	UNIT(test_who_is_not_repaired_is_not_freed),
 	UNIT(test_who_may_not_free_leaves_the_counter_at_0),
 	UNIT(test_what_a_dead_leaver_began_is_finished),
+	UNIT(test_a_counter_without_data),
+	UNIT(test_what_a_leaver_left_to_nobody_is_freed),
+	UNIT(test_what_is_in_use_is_freed_later),
+	UNIT(test_only_what_was_left_last_is_freed),
 	UNIT(test_a_pair_torn_apart_is_not_freed),
 	UNIT(test_failing_calls),
 };

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
-/*
- * reap. One repair takes a second or two, because the segment must be seen to hold still; a thread for each
- * of those that look leaked keeps the whole at about that, however many there are.
- */
+/* reap. */
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,9 +12,7 @@ const struct flag reap_flags[] = {
 	{ 0 },
 };
 
-#define THREADS_MAX 1024
-#define STACK_BYTES (256 << 10)	/* they sleep, mostly */
-#define WAIT_MS 3000
+#define WAIT_MS 1000	/* for one that others come to and go from */
 
 struct repair {
 	struct row row;
@@ -29,37 +22,7 @@ struct repair {
 struct job {
 	struct repair *repairs;
 	size_t count;
-	atomic_size_t next;
 };
-
-static void *work(void *arg)
-{
-	struct job *job = arg;
-	struct repair *r;
-	size_t i;
-
-	while ((i = atomic_fetch_add(&job->next, 1)) < job->count) {
-		r = &job->repairs[i];
-		r->error = sm_counter_reap(r->row.obj->counter->id, WAIT_MS, &r->from, &r->to);
-	}
-	return NULL;
-}
-
-static void work_all(struct job *job)
-{
-	pthread_t threads[THREADS_MAX];
-	pthread_attr_t small;
-	size_t n = 0;
-
-	pthread_attr_init(&small);
-	pthread_attr_setstacksize(&small, STACK_BYTES);
-	while (n < THREADS_MAX && n + 1 < job->count && !pthread_create(&threads[n], &small, work, job))
-		n++;
-	pthread_attr_destroy(&small);
-	work(job);
-	while (n)
-		pthread_join(threads[--n], NULL);
-}
 
 /* With STRICT the user named it: that it is gone is then an error. */
 static int repair_tell(const struct repair *r, bool strict)
@@ -80,11 +43,13 @@ static int repair_tell(const struct repair *r, bool strict)
 static int repair_all(struct job *job, bool strict)
 {
 	int status = DONE;
-	size_t i;
 
-	work_all(job);
-	for (i = 0; i < job->count; i++)
-		status |= repair_tell(&job->repairs[i], strict);
+	for (size_t i = 0; i < job->count; i++) {
+		struct repair *r = &job->repairs[i];
+
+		r->error = sm_counter_reap(r->row.obj->counter->id, WAIT_MS, &r->from, &r->to);
+		status |= repair_tell(r, strict);
+	}
 	return status;
 }
 

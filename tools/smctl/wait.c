@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * wait. A counter can be read only by attaching it, and whoever repairs leaked references needs a second in
- * which nobody attaches: a waiter that read it all the time would keep the very references it waits for
- * from being taken off. So it looks at what the kernel tells without attaching, ten times a second, and
- * reads the counter when that changed; less and less often when such reads find nothing new (another
- * waiter's reads are changes too), and every five seconds in any case.
+ * wait. A counter can be read only by attaching it, which changes what others look at: the monitor would look
+ * into a counter each time that a waiter read it. So it looks at what the kernel tells without attaching, ten
+ * times a second, and reads the counter when that changed; less and less often when such reads find nothing new
+ * (another waiter's reads are changes too), and every five seconds in any case.
  */
 #include <errno.h>
 #include <getopt.h>
