@@ -136,6 +136,45 @@ static void test_only_a_plausible_word_is_dead(void **state)
 	assert_false(word_dead((struct word){ INT_MIN, WORD_DEAD }));
 }
 
+static void test_only_0_is_left(void **state)
+{
+	assert_true(word_left((struct word){ 0, WORD_LEFT }));
+	assert_true(word_left(word_next_left((struct word){ 1, WORD_SEQ })));
+	assert_false(word_left((struct word){ 0, WORD_SEQ }));
+	assert_false(word_left((struct word){ 1, WORD_LEFT | 5 }));
+	assert_false(word_left((struct word){ -1, WORD_LEFT | 5 }));
+	/* Any other change takes it off. */
+	assert_false(word_left(word_next((struct word){ 0, WORD_LEFT | WORD_SEQ }, 0)));
+	assert_false(word_dead(word_next((struct word){ 0, WORD_LEFT | WORD_SEQ }, 0)));
+	assert_true(word_dead(word_next_dead((struct word){ 0, WORD_LEFT | WORD_SEQ })));
+	assert_false(word_left(word_next_dead((struct word){ 0, WORD_LEFT | 5 })));
+}
+
+#define SWAPS 200000
+
+static void *count_up(void *at)
+{
+	for (int i = 0; i < SWAPS; i++) {
+		struct word w = word_load(at);
+
+		while (!word_swap(at, &w, word_next(w, w.counter + 1)))
+			;
+	}
+	return NULL;
+}
+
+static void test_no_swap_is_lost(void **state)
+{
+	_Atomic uint64_t at = 0;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, count_up, &at), 0);
+	count_up(&at);
+	pthread_join(thread, NULL);
+	assert_int_equal(word_load(&at).counter, 2 * SWAPS);
+	assert_int_equal(word_load(&at).seq, 2 * SWAPS);
+}
+
 /* What stands where magic and path should be is anything. */
 static void test_garbage_pages(void **state)
 {
@@ -339,6 +378,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_a_segment_of_four_bytes),
 	UNIT(test_decrement_never_goes_below_zero),
 	UNIT(test_only_a_plausible_word_is_dead),
+	UNIT(test_only_0_is_left),
+	UNIT(test_no_swap_is_lost),
 	UNIT(test_garbage_pages),
 	UNIT(test_content_that_changes_while_we_look),
 	UNIT(test_a_truncated_segment_is_an_error_and_no_signal),

@@ -178,7 +178,7 @@ static void test_no_repair_while_somebody_comes_and_goes(void **state)
 	/* Then he rests, and the last stamp is his. */
 	pass_by(NULL);
 	fault_clear();
-	fault_hook(FAULT_STAT, 3, pass_by, NULL);		/* two in attaching */
+	fault_hook(FAULT_STAT, 2, pass_by, NULL);		/* one in attaching */
 	fault_hook(FAULT_SHMAT, 2, rest_now, NULL);
 	assert_int_equal(sm_counter_reap(counter, 1000, &from, &to), 0);
 	assert_int_equal(to, 0);
@@ -189,6 +189,8 @@ static void test_no_repair_while_somebody_comes_and_goes(void **state)
 struct juggler {
 	pid_t pid;
 	int order, done;
+	int looks;		/* that it was away for */
+	bool we_stamp;
 };
 
 static void juggle(int order, int done)
@@ -215,7 +217,7 @@ static struct juggler juggler_start(void)
 	char byte;
 
 	assert_int_equal(pipe(order) | pipe(done), 0);
-	j = (struct juggler){ fork(), order[1], done[0] };
+	j = (struct juggler){ .pid = fork(), .order = order[1], .done = done[0] };
 	if (j.pid == 0) {
 		close(order[1]);
 		juggle(order[0], done[1]);
@@ -227,19 +229,41 @@ static struct juggler juggler_start(void)
 	return j;
 }
 
-static void join_or_leave(void *arg)
+static void join_or_leave(struct juggler *j)
 {
-	struct juggler *j = arg;
+	void *at;
 	char byte;
 
 	assert_true(write(j->order, "x", 1) == 1 && read(j->done, &byte, 1) == 1);
+	if (j->we_stamp) {
+		assert_int_equal(sm_segment_attach(counter, true, &at), 0);
+		sm_segment_detach(at);
+	}
+}
+
+static void leave_for_this_look(void *arg)
+{
+	struct juggler *j = arg;
+
+	join_or_leave(j);
+	if (++j->looks == 1)
+		fault_hook(FAULT_STAT, 1, leave_for_this_look, j);
+}
+
+static void join_after_this_look(void *arg)
+{
+	struct juggler *j = arg;
+
+	join_or_leave(j);
+	if (j->looks == 1)
+		fault_hook(FAULT_OPEN, 1, join_after_this_look, j);
 }
 
 /*
  * The juggler is away whenever nattch is read, and back whenever the counter is: all four readings agree, in the same
- * second, and would have it dead.
+ * second, and would have it dead. What tells is its pid; and where a thread of ours was there after it, our own mark.
  */
-static void test_readings_of_different_moments(void **state)
+static void juggle_under_a_repair(bool we_stamp)
 {
 	struct juggler j;
 	pid_t rests;
@@ -247,11 +271,13 @@ static void test_readings_of_different_moments(void **state)
 
 	make();
 	j = juggler_start();
+	j.we_stamp = we_stamp;
 	rests = old_holder(rest);
 	put(3, 0);
-	fault_hook(FAULT_STAT, 3, join_or_leave, &j);		/* two in attaching */
-	fault_hook(FAULT_OPEN, 1, join_or_leave, &j);
+	fault_hook(FAULT_STAT, 2, leave_for_this_look, &j);	/* one in attaching */
+	fault_hook(FAULT_OPEN, 1, join_after_this_look, &j);
 	assert_int_equal(sm_counter_reap(counter, 0, &from, &to), 0);
+	assert_int_equal(j.looks, 2);
 	assert_int_equal(from, 3);
 	assert_int_equal(to, 2);
 	assert_true(fault_clear());
@@ -260,6 +286,16 @@ static void test_readings_of_different_moments(void **state)
 	close(j.order);
 	close(j.done);
 	remove_both();
+}
+
+static void test_readings_of_different_moments(void **state)
+{
+	juggle_under_a_repair(false);
+}
+
+static void test_readings_of_different_moments_and_a_thread_of_ours(void **state)
+{
+	juggle_under_a_repair(true);
 }
 
 static void test_ones_own_reference_is_alive(void **state)
@@ -511,6 +547,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_the_dead_are_taken_off_and_the_living_stay),
 	UNIT(test_no_repair_while_somebody_comes_and_goes),
 	UNIT(test_readings_of_different_moments),
+	UNIT(test_readings_of_different_moments_and_a_thread_of_ours),
 	UNIT(test_ones_own_reference_is_alive),
 	UNIT(test_the_last_repair_frees),
 	UNIT(test_who_is_not_repaired_is_not_freed),
