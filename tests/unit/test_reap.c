@@ -298,6 +298,29 @@ static void test_readings_of_different_moments_and_a_thread_of_ours(void **state
 	juggle_under_a_repair(true);
 }
 
+static void one_more(void *at)
+{
+	++*(volatile int *)at;
+}
+
+/* Attached long ago, he counts when all has been looked at: that is no longer the counter that was seen. */
+static void test_a_count_after_the_last_look(void **state)
+{
+	int from, to;
+	void *at;
+
+	make();
+	assert_int_equal(sm_segment_attach(counter, false, &at), 0);
+	put(3, 1);
+	fault_hook(FAULT_OPEN, 2, one_more, at);
+	assert_int_equal(sm_counter_reap(counter, 0, &from, &to), 0);
+	assert_true(fault_clear());
+	assert_int_equal(from, 4);
+	assert_int_equal(to, 0);
+	sm_segment_detach(at);
+	remove_both();
+}
+
 static void test_ones_own_reference_is_alive(void **state)
 {
 	static struct hold h;
@@ -548,6 +571,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_no_repair_while_somebody_comes_and_goes),
 	UNIT(test_readings_of_different_moments),
 	UNIT(test_readings_of_different_moments_and_a_thread_of_ours),
+	UNIT(test_a_count_after_the_last_look),
 	UNIT(test_ones_own_reference_is_alive),
 	UNIT(test_the_last_repair_frees),
 	UNIT(test_who_is_not_repaired_is_not_freed),
