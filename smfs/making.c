@@ -5,6 +5,7 @@
  *   unmade    no segment; everything is in the memfd
  *   made      the segment exists and nobody else has noticed: a flush with more bytes replaces it by a larger one
  *   settled   somebody else has attached or opened it: its size stays, writes go to the segment, the memfd is gone
+ *   withdrawn it was removed, made or not: as with any unlinked file, everything is in the memfd and goes with it
  *
  * Whether anybody else has attached is read from what the kernel keeps of every attach and detach: the segment as
  * we left it and as it is now differ. The same second look tells if it was removed meanwhile; it is never made twice.
@@ -196,27 +197,36 @@ static int settle(struct staged *s)
 	return err ? err : too_much ? -ENOSPC : 0;
 }
 
+/* What is made, as it is now; false if it is gone, or its size stays anyway. */
+static bool is_ours(struct staged *s, struct sm_segment *now)
+{
+	if (!s->made || s->settled || s->withdrawn)
+		return false;
+	s->withdrawn = sm_segment_stat(s->seg.id, now) || now->removed || !node_same_segment(&s->seg, now);
+	return !s->withdrawn;
+}
+
 int making_look(struct staged *s)
 {
 	struct sm_segment now;
 
-	if (!s->made || s->settled)
-		return 0;
-	if (sm_segment_stat(s->seg.id, &now) || now.removed || !node_same_segment(&s->seg, &now))
-		return -EIDRM;
-	return noticed(s, &now) ? settle(s) : 0;
+	return is_ours(s, &now) && noticed(s, &now) ? settle(s) : 0;
 }
 
-int making_commit(struct staged *s, off_t size)
+bool making_is_withdrawn(struct staged *s)
 {
-	if (s->withdrawn)
-		return 0;
-	if (!s->made)
-		return make(s, (size_t)size);
+	struct sm_segment now;
 
+	is_ours(s, &now);
+	return s->withdrawn;
+}
+
+/* Bring what is made up to what was written. */
+static int update(struct staged *s, off_t size)
+{
 	int err = making_look(s);
 
-	if (err || s->settled)
+	if (err || s->settled || s->withdrawn)
 		return err;
 	if ((off_t)s->seg.size != size)
 		return replace(s, (size_t)size);
@@ -224,6 +234,19 @@ int making_commit(struct staged *s, off_t size)
 	if (!err)
 		all_clean(s);
 	return err;
+}
+
+int making_commit(struct staged *s, off_t size)
+{
+	if (s->withdrawn)
+		return 0;
+
+	int err = s->made ? update(s, size) : make(s, (size_t)size);
+
+	if (err != -EIDRM)
+		return err;
+	s->withdrawn = true;	/* removed between two of our calls */
+	return 0;
 }
 
 int making_commit_new_bytes(struct staged *s)

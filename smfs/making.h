@@ -38,7 +38,7 @@ struct staged {
 	off_t dirty_from, dirty_to;	/* what the segment does not have yet */
 	unsigned flushes;
 	bool made, settled;
-	bool withdrawn;		/* unlinked before it was made */
+	bool withdrawn;		/* removed; what is written goes with it */
 	struct sm_segment seg;	/* if made: as we left it */
 };
 
@@ -46,8 +46,11 @@ struct staged {
  * All functions below are called with the object's lock held and no caller entered, and return 0 or a negative errno.
  */
 
-/* Look again at what exists: -EIDRM if it is gone; settled, and its bytes poured, if others have taken notice. */
+/* Look again at what exists: withdrawn if it is gone; settled, and its bytes poured, if others have taken notice. */
 int making_look(struct staged *s);
+
+/* Was it removed, made or not? */
+bool making_is_withdrawn(struct staged *s);
 
 /* Make it, or bring what exists up to what was written, with SIZE bytes. */
 int making_commit(struct staged *s, off_t size);

@@ -259,11 +259,13 @@ static bool stat_locked(struct staged *s, struct stat *out)
 		.atime = s->born.tv_sec, .ctime = s->born.tv_sec,
 	};
 
-	if (s->made)
+	bool withdrawn = making_is_withdrawn(s);
+
+	if (s->made && !withdrawn)
 		return false;
 	attr_beside(&like, attr_ino_staged(s->serial), S_IFREG | s->mode, (uint64_t)s->size, out);
 	out->st_blocks = (blkcnt_t)(s->charged / 512);
-	if (s->withdrawn)
+	if (withdrawn)
 		out->st_nlink = 0;
 	return true;
 }
@@ -313,8 +315,10 @@ int staged_touch(struct node *n)
 
 static int share_locked(struct staged *s, const struct caller *caller)
 {
-	if (s->made || s->withdrawn)
-		return s->made ? making_commit_new_bytes(s) : -ENOENT;
+	if (s->withdrawn)
+		return s->made ? -ESTALE : -ENOENT;
+	if (s->made)
+		return making_commit_new_bytes(s);
 	if (s->size == 0)
 		return caller->uid == s->creator.uid ? -EALREADY : -EACCES;
 	return making_commit(s, s->size);
@@ -351,7 +355,7 @@ static int may_change(const struct staged *s, const struct caller *caller)
 
 static int chmod_unmade(struct staged *s, mode_t mode, const struct caller *caller)
 {
-	int err = s->made ? -EALREADY : may_change(s, caller);
+	int err = s->made && !making_is_withdrawn(s) ? -EALREADY : may_change(s, caller);
 
 	if (!err)
 		s->mode = mode;

@@ -40,7 +40,7 @@ struct node *staged_find(key_t key);
 /* Withdraw an object that does not exist yet, as rm does: 0, -ENOENT if there is none, -EPERM. */
 int staged_withdraw(key_t key, const struct caller *caller);
 
-/* What stat shows of N while its object does not exist; false once it does, or if N is not being made. */
+/* What stat shows of N while its object does not exist, or was removed; false while it does, or if N is not being made. */
 bool staged_stat(struct node *n, struct stat *out);
 
 /*
@@ -54,7 +54,8 @@ bool staged_settled(struct staged *s);
 
 ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset);
 
-/* OFFSET -1 appends. Errors: ENOSPC (the user's share, or past the end of an object that others use), EIDRM, EIO. */
+/* OFFSET -1 appends. Errors: ENOSPC (the user's share, or past the end of an object that others use), EIO; EIDRM
+ * (that one is gone). */
 ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset);
 
 /* Give it this size now (truncate), or at least this size (fallocate). 0 empties it. */

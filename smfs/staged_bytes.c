@@ -115,8 +115,6 @@ ssize_t staged_bytes_write(struct staged *s, const void *bytes, size_t n, off_t 
 {
 	int err = making_look(s);
 
-	if (err == -EIDRM)
-		return err;
 	if (offset < 0)
 		offset = s->settled ? (off_t)s->seg.size : s->size;
 	if (s->settled)
@@ -166,7 +164,7 @@ static int zero_segment(void *at, size_t size, void *unused)
 
 static int empty_locked(struct staged *s)
 {
-	if (s->made) {
+	if (s->made && !s->withdrawn) {
 		int err = store_fill_segment(&s->seg, zero_segment, NULL);
 
 		if (!err)

@@ -388,12 +388,35 @@ def test_unlinked_while_being_made(m):
     fd = os.open(m.at('app.key:A'), NEW)
     os.write(fd, b'one')
     os.fsync(fd)
+    os.write(fd, b'two')
     os.unlink(m.at('app.key:A'))
     equal(m.find(), (None, None))
-    errno_of(os.write, fd, b'two')
-    errno_of(os.close, fd)
-    m.run('rm -f *')
-    errno_of(os.unlink, m.at('app.key:A'))
+    os.close(os.dup(fd))
+    os.close(fd)
+    equal(m.find(), (None, None), 'after close')
+    fails('ENOENT', os.unlink, m.at('app.key:A'))
+
+
+def test_what_is_written_goes_with_what_was_removed(m):
+    """As with any unlinked file: by rm or ipcrm, made before or not; and another object may have the name."""
+    m.key()
+    for made, remove in ((False, lambda: m.run('rm app.key:A')), (True, lambda: m.run('rm app.key:A')), (True, m.remove)):
+        fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        os.write(fd, b'one')
+        if made:
+            os.fsync(fd)
+        remove()
+        os.write(fd, b'two')
+        os.fsync(fd)
+        equal((os.pread(fd, 10, 0), os.fstat(fd).st_size, os.fstat(fd).st_nlink), (b'onetwo', 6, 0))
+        os.fchmod(fd, 0o640)
+        os.utime(fd)
+        os.ftruncate(fd, 4)
+        equal(os.pread(fd, 10, 0), b'onet')
+        equal(m.find(), (None, None), 'before close')
+        m.create('app.key:A', b'another')
+        os.close(fd)
+        check(m, b'another', 'what has the name now')
 
 
 def test_a_second_shell_that_opens_a_new_name_says_no_size(m):
