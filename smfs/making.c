@@ -5,7 +5,8 @@
  *   unmade    no segment; everything is in the memfd
  *   made      the segment exists and nobody else has noticed: a flush with more bytes replaces it by a larger one
  *   settled   somebody else has attached or opened it: its size stays, writes go to the segment, the memfd is gone
- *   withdrawn it was removed, made or not: as with any unlinked file, everything is in the memfd and goes with it
+ *   withdrawn it was removed, made or not: as with any unlinked file, everything is in the memfd and goes with it.
+ *             So it is where somebody else has the key: what was told EEXIST is not made later, when that one has gone
  *
  * Whether anybody else has attached is read from what the kernel keeps of every attach and detach: the segment as
  * we left it and as it is now differ. The same second look tells if it was removed meanwhile; it is never made twice.
@@ -239,22 +240,23 @@ static int update(struct staged *s, off_t size)
 int making_commit(struct staged *s, off_t size)
 {
 	if (s->withdrawn)
-		return 0;
+		return s->verdict;
 
 	int err = s->made ? update(s, size) : make(s, (size_t)size);
 
-	if (err != -EIDRM)
+	if (err != -EIDRM && err != -EEXIST)
 		return err;
-	s->withdrawn = true;	/* removed between two of our calls */
-	return 0;
+	s->withdrawn = true;	/* removed between two of our calls, or the key is somebody else's */
+	s->verdict = err == -EEXIST ? err : 0;
+	return s->verdict;
 }
 
 int making_commit_new_bytes(struct staged *s)
 {
-	return s->dirty_to > s->dirty_from ? making_commit(s, s->size) : 0;
+	return s->dirty_to > s->dirty_from || s->verdict ? making_commit(s, s->size) : 0;
 }
 
 int making_commit_default(struct staged *s)
 {
-	return s->made || s->withdrawn ? 0 : making_commit(s, s->size ? s->size : (off_t)default_size);
+	return s->made ? 0 : making_commit(s, s->size ? s->size : (off_t)default_size);
 }

@@ -39,6 +39,7 @@ struct staged {
 	unsigned flushes;
 	bool made, settled;
 	bool withdrawn;		/* removed; what is written goes with it */
+	int verdict;		/* what commits say then: 0, or -EEXIST where somebody else had the key */
 	struct sm_segment seg;	/* if made: as we left it */
 };
 
@@ -52,7 +53,7 @@ int making_look(struct staged *s);
 /* Was it removed, made or not? */
 bool making_is_withdrawn(struct staged *s);
 
-/* Make it, or bring what exists up to what was written, with SIZE bytes. */
+/* Make it, or bring what exists up to what was written, with SIZE bytes. EEXIST is for good. */
 int making_commit(struct staged *s, off_t size);
 
 /* The same if there are bytes that the segment does not have; and if there is no segment yet. */

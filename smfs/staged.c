@@ -316,7 +316,7 @@ int staged_touch(struct node *n)
 static int share_locked(struct staged *s, const struct caller *caller)
 {
 	if (s->withdrawn)
-		return s->made ? -ESTALE : -ENOENT;
+		return s->made || s->verdict ? -ESTALE : -ENOENT;
 	if (s->made)
 		return making_commit_new_bytes(s);
 	if (s->size == 0)

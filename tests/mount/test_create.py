@@ -354,6 +354,23 @@ def test_a_key_made_by_someone_else_meanwhile(m):
     equal(m.read('app.key:A'), b'theirs')
 
 
+def test_what_was_told_that_it_exists_is_not_made_later(m):
+    """By the close of another copy, or by the release that follows the last one."""
+    m.key()
+    for written in (b'mine', b''):
+        fd = os.open(m.at('app.key:A'), NEW)
+        os.write(fd, written)
+        m.make(contents=b'theirs')
+        fails('EEXIST', os.fsync if written else os.utime, fd)
+        m.remove()
+        fails('EEXIST', os.close, os.dup(fd))
+        fails('ENOENT', os.stat, m.at('app.key:A'))
+        equal((m.find(), os.fstat(fd).st_nlink), ((None, None), 0), 'after a close')
+        m.create('app.key:A', b'another')
+        fails('EEXIST', os.close, fd)
+        check(m, b'another', 'what has the name now')
+
+
 def test_two_make_the_same_name(m):
     m.key()
     first = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
