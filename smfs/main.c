@@ -270,7 +270,7 @@ static int run(struct fuse_args *args, const struct options *o)
 	struct fuse_session *se = fuse_session_new(args, &ops_table, sizeof(ops_table), NULL);
 
 	if (!se)
-		return 1;
+		return 2;	/* it has said which option it does not know */
 
 	char *mountpoint = realpath(o->mountpoint, NULL);
 	int status = 1;

@@ -12,7 +12,10 @@
 
 #include "ipcns.h"
 
-enum key { KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT };
+enum key {
+	KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT,
+	KEY_MAX_THREADS, KEY_MAX_IDLE_THREADS, KEY_WITHOUT_VALUE,
+};
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
 
@@ -24,8 +27,8 @@ static const struct fuse_opt known[] = {
 	FLAG("-f", foreground),
 	FLAG("-s", single_thread),
 	FLAG("clone_fd", clone_fd),
-	{ "max_threads=%u", offsetof(struct options, max_threads), 0 },
-	{ "max_idle_threads=%u", offsetof(struct options, max_idle_threads), 0 },
+	FUSE_OPT_KEY("max_threads=", KEY_MAX_THREADS),
+	FUSE_OPT_KEY("max_idle_threads=", KEY_MAX_IDLE_THREADS),
 	FUSE_OPT_KEY("-d", KEY_DEBUG),
 	FUSE_OPT_KEY("debug", KEY_DEBUG),
 	FUSE_OPT_KEY("size=", KEY_SIZE),
@@ -37,6 +40,13 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("reap=", KEY_REAP),
 	FUSE_OPT_KEY("subtype=", KEY_SUBTYPE),
 	FUSE_OPT_KEY("remount", KEY_REMOUNT),
+	FUSE_OPT_KEY("size", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("staged", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("files", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("access", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("ipcns", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("max_threads", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("max_idle_threads", KEY_WITHOUT_VALUE),
 	/* what mount(8) and fstab tell themselves: mount.fuse3 leaves out some of it only */
 	FUSE_OPT_KEY("auto", FUSE_OPT_KEY_DISCARD),
 	FUSE_OPT_KEY("noauto", FUSE_OPT_KEY_DISCARD),
@@ -98,6 +108,12 @@ static int parse_number(const char *option, unsigned most, const char *wanted, u
 	return 0;
 }
 
+/* With 0 nobody would serve; and with 0 kept idle, the one that waits for the next request would end itself. */
+static int parse_threads(const char *option, unsigned *out)
+{
+	return parse_number(option, 10000, "not a number of threads from 1 to 10000", out);
+}
+
 /* "reap" or "reap=SECONDS". */
 static int parse_seconds(const char *option, unsigned *out)
 {
@@ -152,6 +168,12 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 		return parse_size(arg, &o->staged);
 	case KEY_FILES:
 		return parse_number(arg, 1000000000, "not a number of files from 1 to 1000000000", &o->files);
+	case KEY_MAX_THREADS:
+		return parse_threads(arg, &o->max_threads);
+	case KEY_MAX_IDLE_THREADS:
+		return parse_threads(arg, &o->max_idle_threads);
+	case KEY_WITHOUT_VALUE:
+		return complain(arg, "a value is missing: write it behind a =");
 	case KEY_ACCESS:
 		return parse_access(arg, &o->access);
 	case KEY_REAP:

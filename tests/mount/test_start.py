@@ -18,8 +18,10 @@ def run(*arguments, **more):
 
 def refused(m, named, *arguments, **more):
     """One line that contains NAMED."""
+    status = more.pop('status', None)
     done = run(*arguments, **more)
     what = 'smfs %s' % ' '.join(arguments)
+    equal(done.returncode if status else status, status, what)
     if done.returncode == 0 or is_mounted(m.mnt):
         raise AssertionError(what + ': expected a failure, it mounted')
     equal(done.returncode < 0, False, what + ': killed by signal %d' % -done.returncode)
@@ -58,12 +60,26 @@ def test_operands(m):
 
 @harness.unmounted
 def test_unknown_options(m):
-    refused(m, '--nonsense', '--nonsense', m.keys, m.mnt)
-    refused(m, '-Q', '-Q', m.keys, m.mnt)
-    refused(m, 'nonsense', '-o', 'nonsense', m.keys, m.mnt)
-    refused(m, 'nonsense', '-o', 'nonsense=3', m.keys, m.mnt)
-    refused(m, 'sizes', '-o', 'sizes=3', m.keys, m.mnt)
-    equal(run(m.keys, m.mnt, '-o').returncode != 0, True, '-o without its argument')
+    refused(m, '--nonsense', '--nonsense', m.keys, m.mnt, status=2)
+    refused(m, '-Q', '-Q', m.keys, m.mnt, status=2)
+    refused(m, 'nonsense', '-o', 'nonsense', m.keys, m.mnt, status=2)
+    refused(m, 'nonsense', '-o', 'nonsense=3', m.keys, m.mnt, status=2)
+    refused(m, 'sizes', '-o', 'sizes=3', m.keys, m.mnt, status=2)
+    equal(run(m.keys, m.mnt, '-o').returncode, 2, '-o without its argument')
+
+
+@harness.unmounted
+def test_options_without_their_value(m):
+    for option in ('size', 'staged', 'files', 'access', 'ipcns', 'max_threads', 'max_idle_threads'):
+        refused(m, 'smfs: -o %s: a value is missing' % option, '-o', option, m.keys, m.mnt, status=2)
+
+
+@harness.unmounted
+def test_numbers_of_threads_that_are_none(m):
+    for option in ('max_threads', 'max_idle_threads'):
+        for value in ('', '0', '-1', 'x', '4x', ' 4', '4294967297', '99999999999999999999'):
+            refused(m, 'smfs: -o %s=%s: not a number of threads' % (option, value), '-o', '%s=%s' % (option, value),
+                    m.keys, m.mnt, status=2)
 
 
 @harness.unmounted
