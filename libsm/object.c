@@ -7,6 +7,7 @@
 #include "private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -120,6 +121,24 @@ static int resolve(sm_object *obj, key_t *key)
 	return 0;
 }
 
+/* EINVAL is a size that cannot be had, in words that say which of the limits it is. */
+static int fail_size(sm_object *obj)
+{
+	struct sm_limits limits;
+
+	if (obj->found > 0 && obj->found < obj->size)
+		return error_set(obj, EINVAL, NAME_FMT " exists with %zu bytes, fewer than the %zu asked for",
+				 NAME(obj), obj->found, obj->size);
+	if (sm_limits_get(&limits) == 0 && obj->size > limits.shmmax)
+		return error_set(obj, EINVAL, NAME_FMT " cannot have %zu bytes: one segment may have %" PRIu64
+				 " at most (SHMMAX)", NAME(obj), obj->size, limits.shmmax);
+	/* A segment is a file to the kernel, and SHMMAX may be beyond the largest one. */
+	if (obj->size > INT64_MAX)
+		return error_set(obj, EINVAL, NAME_FMT " cannot have %zu bytes: one segment can have %" PRIi64
+				 " at most", NAME(obj), obj->size, INT64_MAX);
+	return error_set(obj, EINVAL, "the counter segment of " NAME_FMT " is smaller than an int", NAME(obj));
+}
+
 /* The error of a step on existing or new segments, in words. */
 static int fail(sm_object *obj, int err)
 {
@@ -129,11 +148,7 @@ static int fail(sm_object *obj, int err)
 	case EACCES:
 		return error_set(obj, err, NAME_FMT " may not be read and written by this user", NAME(obj));
 	case EINVAL:
-		if (obj->found > 0)
-			return error_set(obj, err, NAME_FMT " exists with %zu bytes, fewer than the %zu asked for",
-					 NAME(obj), obj->found, obj->size);
-		return error_set(obj, err, NAME_FMT " cannot have %zu bytes: beyond SHMMAX, or its counter segment "
-				 "is smaller than an int", NAME(obj), obj->size);
+		return fail_size(obj);
 	case ENOMEM:
 		return error_set(obj, err, "there is not enough for the %zu bytes of " NAME_FMT,
 				 obj->found ? obj->found : obj->size, NAME(obj));
@@ -187,7 +202,8 @@ int sm_create(sm_object *obj)
 		path = realpath(obj->path, NULL);
 		r = pair_create(key, obj->size, obj->mode, path, &found);
 		free(path);
-		if (r < 0 && r != -EINVAL)
+		/* Of the errors, only "too small" is one of an object that exists; else FOUND may be what was asked. */
+		if (r < 0 && !(r == -EINVAL && found < obj->size))
 			found = 0;
 	}
 	obj->found = found;

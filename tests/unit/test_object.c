@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -84,6 +85,61 @@ static void test_sizes(void **state)
 	assert_int_equal(unit_segments(), 0);
 	sm_object_free(huge);
 	sm_object_free(small);
+	sm_object_free(obj);
+}
+
+/* sm_create() is EINVAL, and says so. */
+static void says(sm_object *obj, const char *format, ...)
+{
+	char wanted[300];
+	va_list args;
+	int n = snprintf(wanted, sizeof wanted, "Invalid argument: %s:O ", unit_key);
+
+	va_start(args, format);
+	vsnprintf(wanted + n, sizeof wanted - (size_t)n, format, args);
+	va_end(args);
+	refused(obj, sm_create(obj), EINVAL);
+	assert_string_equal(sm_error_text(obj), wanted);
+}
+
+static void test_what_is_said_of_sizes_beyond_the_limits(void **state)
+{
+	sm_object *obj = new(10), *huge = new(SIZE_MAX);
+	struct sm_limits limits;
+
+	assert_int_equal(sm_limits_get(&limits), 0);
+	says(huge, "cannot have %zu bytes: one segment may have %" PRIu64 " at most (SHMMAX)", SIZE_MAX, limits.shmmax);
+	assert_int_equal(sm_size(huge), SIZE_MAX);
+	/* Within SHMMAX as it is by default, and more than the largest file. */
+	if (limits.shmmax > INT64_MAX) {
+		assert_int_equal(sm_object_set_size(huge, limits.shmmax), 0);
+		says(huge, "cannot have %" PRIu64 " bytes: one segment can have %" PRIi64 " at most", limits.shmmax, INT64_MAX);
+	}
+	assert_int_equal(unit_segments(), 0);
+	assert_int_equal(sm_create(obj), 0);
+	assert_int_equal(sm_object_set_size(huge, SIZE_MAX), 0);
+	says(huge, "exists with 10 bytes, fewer than the %zu asked for", SIZE_MAX);
+	assert_int_equal(sm_access(obj), 0);
+	sm_object_free(huge);
+	sm_object_free(obj);
+}
+
+/* As another program may have made one beside an object that this handle has found. */
+static void test_what_is_said_of_a_counter_too_small(void **state)
+{
+	sm_object *obj = new(10);
+	char text[200];
+	int id;
+
+	assert_int_equal(sm_create(obj), 0);
+	assert_int_equal(sm_segment_remove(sm_segment_find(unit_counter_key('O'))), 0);
+	id = sm_segment_create(unit_counter_key('O'), 1, 0600);
+	assert_true(id >= 0);
+	refused(obj, sm_refcount(obj), EINVAL);
+	snprintf(text, sizeof text, "Invalid argument: the counter segment of %s:O is smaller than an int", unit_key);
+	assert_string_equal(sm_error_text(obj), text);
+	assert_int_equal(sm_segment_remove(id), 0);
+	assert_int_equal(sm_segment_remove(sm_segment_find(unit_data_key('O'))), 0);
 	sm_object_free(obj);
 }
 
@@ -312,6 +368,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_a_whole_life),
 	UNIT(test_size_0_is_what_exists),
 	UNIT(test_sizes),
+	UNIT(test_what_is_said_of_sizes_beyond_the_limits),
+	UNIT(test_what_is_said_of_a_counter_too_small),
 	UNIT(test_accessing_twice),
 	UNIT(test_names_that_are_refused),
 	UNIT(test_null_objects),

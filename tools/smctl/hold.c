@@ -56,12 +56,9 @@ static void signals_take(struct hold *h)
 
 static int access_fail(const struct hold *h)
 {
-	int error = sm_error(h->obj);
-
-	if (error == ENOENT)
+	if (sm_error(h->obj) == ENOENT)
 		return fail("there is no object %s to hold; give a SIZE to make it", target_name(h->target));
-	return fail("cannot hold %s: %s", target_name(h->target),
-		    error == EINVAL ? sm_error_text(h->obj) : error_text(error));
+	return object_fail(h->target, "hold", h->obj);
 }
 
 /* 0, or -1 and the object's error. Between making and joining, another last holder may free the object. */

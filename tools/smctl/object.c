@@ -14,14 +14,18 @@ const struct flag create_flags[] = {
 	{ 0 },
 };
 
-static int create_fail(const struct target *t, size_t size, int error)
+int object_fail(const struct target *t, const char *doing, const sm_object *obj)
 {
-	struct sm_limits limits;
+	int error = sm_error(obj);
+	char *text;
 
-	if (error == EINVAL && !sm_limits_get(&limits) && size > limits.shmmax)
-		return fail("cannot make %s: %zu bytes are more than one segment may have (SHMMAX is %llu)",
-			    target_name(t), size, (unsigned long long)limits.shmmax);
-	return fail("cannot make %s: %s", target_name(t), error_text(error));
+	if (error != EINVAL)
+		return fail("cannot %s %s: %s", doing, target_name(t), error_text(error));
+	/* A size that cannot be had: the library says which of the limits it is. */
+	text = text_clean(sm_error_text(obj));
+	fail("cannot %s %s: %s", doing, target_name(t), text);
+	free(text);
+	return FAILED;
 }
 
 static int exists(const struct target *t, const struct sm_segment *seg)
@@ -39,7 +43,7 @@ static int create(const struct target *t, size_t size, mode_t mode)
 		return exists(t, &seg);
 	obj = need(sm_object_new(t->path, t->proj, size));
 	if (sm_object_set_mode(obj, mode) < 0 || sm_create(obj) < 0)
-		status = create_fail(t, size, sm_error(obj));
+		status = object_fail(t, "make", obj);
 	/* sm_create() finds as well as makes: somebody else may have been quicker. */
 	else if (!sm_segment_stat_key(t->key, &seg) && seg.cpid != getpid())
 		status = exists(t, &seg);

@@ -110,6 +110,11 @@ int target_fail(const struct target *t, const char *doing, int error);
 /* No operand may be left: 0, or USAGE. */
 int operands_end(int argc, char **argv);
 
+/* ---- object.c: what create and hold have in common --------------------------------------------- */
+
+/* "cannot DOING the target: why", from the object's error; FAILED. */
+int object_fail(const struct target *t, const char *doing, const sm_object *obj);
+
 /* ---- format.c: texts to numbers and back ------------------------------------------------------- */
 
 /* 0, -EINVAL (not one) or -ERANGE (too large). Sizes take K, M, G, T; durations s, m, h, d, w. */
