@@ -184,4 +184,23 @@ def test_closed_standard_streams(c):
         assert cli.data_of(path, 'A') is None
 
 
+def test_what_a_closed_stream_loses_is_told(c):
+    path = c.key()
+    c.ok('create', path, 'A', '10')
+    c.ok('write', path, 'A', stdin='0123456789')
+    for args in (['ls'], ['ls', '--json'], ['--help'], ['--version'], ['ls', '--help'], ['stat', path, 'A'], ['key', path, 'A'],
+                 ['cat', path, 'A'], ['hold', '--help']):
+        ran = subprocess.run(['/bin/sh', '-c', '"$@" >&-', 'sh', c.smctl] + args, stderr=subprocess.PIPE, text=True)
+        assert ran.returncode == 1 and 'cannot write the output: Bad file descriptor' in ran.stderr, (args, ran)
+    ran = subprocess.run(['/bin/sh', '-c', '"$@" <&-', 'sh', c.smctl, 'write', path, 'A'], stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 1 and 'cannot read the input: Bad file descriptor' in ran.stderr, ran
+    ran = subprocess.run(['/bin/sh', '-c', '"$@" <&-', 'sh', c.smctl, 'rm', path, 'A'], stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 1 and 'nothing removed' in ran.stderr, ran
+    assert c.ok('cat', path, 'A') == '0123456789'
+    # what says nothing loses nothing; and with nowhere to tell it, the status still does
+    for args, status in (['write', path, 'A', '</dev/null'], 0), (['cat', path, 'A'], 1), (['stat', path, 'B'], 1):
+        line = '"$0" %s >&- 2>&-' % ' '.join(args)
+        assert subprocess.run(['/bin/sh', '-c', line, c.smctl]).returncode == status, line
+
+
 cli.main(globals())

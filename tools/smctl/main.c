@@ -127,16 +127,17 @@ static int dispatch(int argc, char **argv)
 	return verb->run(argc - 1, argv + 1);
 }
 
-/* A closed standard stream would give its number to some other file. */
+/*
+ * A closed standard stream would give its number to some other file. What is put there cannot be read, or
+ * written, either: EBADF, as without it.
+ */
 static void streams_open(void)
 {
 	int fd;
 
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);	/* the lowest that is free: FD */
 }
 
 int main(int argc, char **argv)
