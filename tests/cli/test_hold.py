@@ -69,6 +69,15 @@ def test_the_object_is_made_and_freed(c):
     assert shm.listing() == []
 
 
+def test_what_is_made_obeys_the_umask(c):
+    path = c.key()
+    for umask, mode in (0o077, '0600'), (0o027, '0640'), (0, '0666'):
+        seen = c.ok('hold', path, 'A', '10', '--', 'sh', '-c', '"$0" ls -n -o mode; umask', c.smctl, umask=umask).split()
+        assert seen == [mode, mode, '%04o' % umask], (umask, seen)
+    c.ok('create', path, 'A', '10', '--mode', '0644')
+    assert c.ok('hold', path, 'A', '10', '--', c.smctl, 'ls', '-n', '-o', 'mode', umask=0o077).split() == ['0644', '0644']
+
+
 def test_an_object_too_small(c):
     path = c.key()
     c.ok('create', path, 'A', '100')

@@ -224,6 +224,7 @@ static int hold(struct hold *h)
 	int status;
 
 	h->obj = need(sm_object_new(h->target->path, h->target->proj, h->size));
+	sm_object_set_mode(h->obj, mode_default());
 	signals_take(h);
 	status = processes_start(h);
 	status = status ? status : gate_open(h);

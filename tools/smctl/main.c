@@ -62,7 +62,8 @@ static const struct verb verbs[] = {
 
 	{ "hold", "PATH P [SIZE] -- COMMAND [ARGUMENT...]", "Hold a reference for as long as COMMAND runs",
 	  run_hold, no_flags,
-	  "With SIZE the object is made if need be. Its last holder frees an object: so does this.\n"
+	  "With SIZE the object is made if need be, with mode 0666 less the umask. Its last holder\n"
+	  "frees an object: so does this.\n"
 	  "Ends with COMMAND's status, as a shell gives it: 128 + N after signal N." },
 
 	{ "wait", "PATH P", "Wait until an object's counter has a value",

@@ -28,6 +28,14 @@ int object_fail(const struct target *t, const char *doing, const sm_object *obj)
 	return FAILED;
 }
 
+mode_t mode_default(void)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	return 0666 & ~mask;
+}
+
 static int exists(const struct target *t, const struct sm_segment *seg)
 {
 	return fail("%s exists already, with %zu bytes; nothing changed", target_name(t), seg->size);
@@ -54,11 +62,10 @@ static int create(const struct target *t, size_t size, mode_t mode)
 int run_create(int argc, char **argv)
 {
 	struct target t = NO_TARGET;
-	mode_t mask = umask(0), mode = 0666 & ~mask;
+	mode_t mode = mode_default();
 	size_t size = 0;
 	int code, status = 0;
 
-	umask(mask);
 	while (!status && (code = flag_next(argc, argv, false)) != -1)
 		status = code == OPT_MODE ? take_mode(optarg, &mode) : USAGE;
 	if (status)

@@ -115,6 +115,9 @@ int operands_end(int argc, char **argv);
 /* "cannot DOING the target: why", from the object's error; FAILED. */
 int object_fail(const struct target *t, const char *doing, const sm_object *obj);
 
+/* The mode of what is made where none was asked for: 0666 less the umask. */
+mode_t mode_default(void);
+
 /* ---- format.c: texts to numbers and back ------------------------------------------------------- */
 
 /* 0, -EINVAL (not one) or -ERANGE (too large). Sizes take K, M, G, T; durations s, m, h, d, w. */
