@@ -124,7 +124,7 @@ static int look(const struct info_question *q, int counter, struct findings *f)
 
 /* ---- writing ---- */
 
-/* One line stays one line whatever a name holds. */
+/* One line stays one line whatever a name holds, and no two names look alike. */
 static void put_clean(FILE *out, const char *text)
 {
 	for (; *text; text++) {
@@ -132,6 +132,8 @@ static void put_clean(FILE *out, const char *text)
 
 		if (c < ' ' || c == 0x7f)
 			fprintf(out, "\\x%02x", c);
+		else if (c == '\\')
+			fputs("\\\\", out);
 		else
 			fputc(c, out);
 	}

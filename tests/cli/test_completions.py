@@ -64,6 +64,9 @@ def test_bash_offers_objects(c):
     shmid = str(cli.data_of(path, 'A'))
     for words in (['stat', ''], ['rm', '--yes', c.scratch + '/w'], ['wait', '--refcount', '1', '/tmp/']):
         assert path in bash(c, *words), words
+    odd = c.key('back\\\\slash\\x41.key')
+    c.ok('create', odd, 'B', '10')
+    assert odd in bash(c, 'stat', '') and bash(c, 'stat', odd, '') == ['B']
     assert 'with space.key' in bash(c, 'create', 'w', cwd=c.scratch)
     assert sorted(bash(c, 'stat', path, '')) == ['A', 'a']
     assert bash(c, 'cat', 'with space.key', 'a', cwd=c.scratch) == ['a']
@@ -90,6 +93,9 @@ def test_fish_offers_objects(c):
     assert path in fish(c, 'smctl stat ' + c.scratch)
     assert sorted(fish(c, 'smctl stat %s ' % path)) == ['A', 'a']
     assert str(cli.data_of(path, 'A')) in fish(c, 'smctl stat --id ')
+    odd = c.key('back\\slash.key')
+    c.ok('create', odd, 'B', '10')
+    assert fish(c, "smctl stat '%s' " % odd.replace('\\', '\\\\')) == ['B']
     assert fish(c, 'smctl ls /') == []
 
 
@@ -129,6 +135,9 @@ def test_zsh(c):
     zsh(c, 'smctl rm --', *(o for o in options_of(c, 'rm') if o.startswith('--')))
     zsh(c, 'smctl stat ' + path[:-4], re.escape(path))
     zsh(c, 'smctl stat %s ' % path, re.escape(path) + r' A\b')
+    odd = c.key('back\\slash.key')
+    c.ok('create', odd, 'B', '10')
+    zsh(c, "smctl stat '%s' " % odd, re.escape(odd) + r"' B\b")
 
 
 def test_zsh_knows_every_option_and_column(c):

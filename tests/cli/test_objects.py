@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import subprocess
 
 import cli
 import shm
@@ -94,6 +95,10 @@ def test_key_warns_of_files_with_the_same_keys(c):
         assert ran.err.count('warning') == 1 and "'%s' in the same directory" % os.path.basename(second) in ran.err
         assert json.loads(c.run('key', '--json', second, 'A').out)['same_keys'] == [
             name for name in os.listdir(folder) if name in ('hard', 'soft', os.path.basename(first))]
+        os.rename(second, folder + '/a\\b\udcff')
+        ran = c.run('key', '--json', first, 'A')
+        assert "'a\\\\b\\xff' in the same directory" in ran.err
+        assert json.loads(ran.out)['same_keys'] == ['a\\\\b\\xff']
 
 
 def test_stat_of_an_object_made_under_another_name(c):
@@ -165,6 +170,40 @@ def test_what_strangers_record_cannot_steer_the_terminal(c):
     for args in (['ls', '--objects', '--json'], ['stat', path, 'A', '--json']):
         json.loads(c.ok(*args))
     c.bad(1, 'a\\x1b[2J', 'stat', path, 'B')
+
+
+def unescape(text):
+    """A name from its escaped form, as bash's printf %b does it."""
+    return re.sub(rb'\\(\\|x[0-9a-f]{2})', lambda m: b'\\' if m[1] == b'\\' else bytes([int(m[1][1:], 16)]), text)
+
+
+def test_no_two_names_look_alike(c):
+    names = [b'a\nb', rb'a\x0ab', rb'a\\x0ab', b'\xff', rb'\xff', b'\xc3\xa4\xc3',
+             b'\xed\xa0\x80\xe0\x80\x80\xf0\x80\x80\x80\xf4\x90\x80\x80\xc0\xaf\xc1\xbf\xf5\x80\x80\x80',
+             '\ud7ff\ue000\uffff\U00010000\U0010ffff\u0080\u07ff\u0800'.encode()]
+    for i, name in enumerate(names):
+        c.ok('create', c.key(os.fsdecode(name)), chr(ord('A') + i), '10')
+    want = sorted(os.fsencode(c.scratch) + b'/' + name for name in names)
+    for env in {}, {'LC_ALL': 'C.UTF-8'}:
+        table = c.ok('ls', '--objects', '-n', '-o', 'path', env=env).splitlines()
+        assert sorted(unescape(line.strip().encode()) for line in table) == want, table
+        rows = json.loads(c.ok('ls', '--objects', '--json', env=env))['objects']
+        assert sorted(unescape(r['path'].encode()) for r in rows) == want, rows
+    texts = [r['path'] for r in rows]
+    assert c.scratch + '/a\nb' in texts and c.scratch + r'/a\\x0ab' in texts and c.scratch + '/ä\\xc3' in texts, texts
+
+
+def test_users_with_a_backslash(c):
+    path, passwd = c.key(), c.scratch + '/passwd'
+    with open('/etc/passwd') as old, open(passwd, 'w') as new:
+        new.write(old.read() + 'DOM\\user:x:4711:4711::/:/bin/sh\n')
+    subprocess.run(['mount', '--bind', passwd, '/etc/passwd'], check=True)
+    try:
+        c.ok('create', path, 'A', '10', uid=4711)
+        assert stat_of(c, path, 'A')['owner'] == 'DOM\\\\user'
+        assert json.loads(c.ok('stat', path, 'A', '--json'))['owner'] == 'DOM\\\\user'
+    finally:
+        subprocess.run(['umount', '/etc/passwd'], check=True)
 
 
 def test_names_in_other_scripts(c):

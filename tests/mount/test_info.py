@@ -147,6 +147,15 @@ def test_a_name_that_would_forge_lines(m):
     equal(one(m, 'evil\nrefcount: 99:A.info', 'path'), m.keys + '/evil\\x0arefcount: 99')
 
 
+def test_no_two_names_look_alike(m):
+    names = ['a\nb', 'a\\x0ab', 'a\\\\x0ab']
+    for name in names:
+        m.key(name)
+        m.make(name, contents=b'x')
+    equal([one(m, name + ':A.info', 'path') for name in names],
+          [m.keys + '/' + seen for seen in ('a\\x0ab', 'a\\\\x0ab', 'a\\\\\\\\x0ab')])
+
+
 def test_plain_removed_and_lone(m):
     alone = private(m, 70000)
     fields = info(m, of(alone))

@@ -35,6 +35,19 @@ static size_t printable(const char *text, mbstate_t *state)
 	return iswprint((wint_t)c) && wcwidth(c) >= 0 && !deceives(c) ? n : 0;
 }
 
+/* A byte that cannot be shown. Backslashes are doubled, so that no other text looks like it. */
+static char *put_byte(char *p, char byte)
+{
+	return p + sprintf(p, "\\x%02x", (unsigned char)byte);
+}
+
+static char *put_character(char *p, const char *text, size_t n)
+{
+	if (*text == '\\')
+		*p++ = '\\';
+	return mempcpy(p, text, n);
+}
+
 char *text_clean(const char *text)
 {
 	char *out = need(malloc(4 * strlen(text) + 1)), *p = out;
@@ -43,12 +56,37 @@ char *text_clean(const char *text)
 
 	while (*text) {
 		n = printable(text, &state);
-		if (n) {
-			p = mempcpy(p, text, n);
-			text += n;
-		} else {
-			p += sprintf(p, "\\x%02x", (unsigned char)*text++);
-		}
+		p = n ? put_character(p, text, n) : put_byte(p, *text);
+		text += n ? n : 1;
+	}
+	*p = '\0';
+	return out;
+}
+
+/* The length of the UTF-8 sequence that TEXT begins with, or 0: overlong ones and surrogates are none. */
+static size_t utf8_length(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	size_t i, n = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+
+	for (i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf0 && c[1] < 0x90) ||
+	    (c[0] == 0xf4 && c[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+char *text_utf8(const char *text)
+{
+	char *out = need(malloc(4 * strlen(text) + 1)), *p = out;
+	size_t n;
+
+	while (*text) {
+		n = utf8_length(text);
+		p = n ? put_character(p, text, n) : put_byte(p, *text);
+		text += n ? n : 1;
 	}
 	*p = '\0';
 	return out;
@@ -113,7 +151,7 @@ static const char *cached(struct name_cache *cache, unsigned id)
 
 static const char *cache_add(struct name_cache *cache, unsigned id, const char *name)
 {
-	char *text = name ? text_clean(name) : text_new("%u", id);
+	char *text = name ? need(strdup(name)) : text_new("%u", id);
 
 	cache->entries = need(reallocarray(cache->entries, cache->count + 1, sizeof *cache->entries));
 	cache->entries[cache->count++] = (struct entry){ id, text };

@@ -32,50 +32,67 @@ static bool twin(int dir, const char *name, const struct stat *own, const struct
 	return sm_key_from_stat(&st, t->proj) == t->key;
 }
 
-/* The names in the directory of T's path that have its key; NULL if the directory cannot be read. */
-static json_t *twins_find(const struct target *t)
+struct twins {
+	char **names;
+	size_t count;
+	bool unknown;		/* the directory could not be read */
+};
+
+/* The names in the directory of T's path that have its key. */
+static struct twins twins_find(const struct target *t)
 {
 	char *copy = need(strdup(t->path));
 	DIR *dir = opendir(dirname(copy));
-	json_t *list = need(json_array());
+	struct twins found = { 0 };
 	struct dirent *e;
 	struct stat own;
 
 	if (!dir || stat(t->path, &own) < 0) {
 		warn_user("cannot look for other files with these keys: %s", strerror(errno));
-		json_decref(list);
-		list = NULL;
+		found.unknown = true;
 	}
-	while (list && (e = readdir(dir)))
-		if (twin(dirfd(dir), e->d_name, &own, t))
-			json_array_append_new(list, json_text(e->d_name));
+	while (!found.unknown && (e = readdir(dir))) {
+		if (!twin(dirfd(dir), e->d_name, &own, t))
+			continue;
+		found.names = need(reallocarray(found.names, found.count + 1, sizeof *found.names));
+		found.names[found.count++] = need(strdup(e->d_name));
+	}
 	if (dir)
 		closedir(dir);
 	free(copy);
-	return list;
+	return found;
 }
 
-static void json_show(const struct target *t, json_t *twins)
+static void twins_free(struct twins *twins)
+{
+	while (twins->count)
+		free(twins->names[--twins->count]);
+	free(twins->names);
+}
+
+static void json_show(const struct target *t, const struct twins *twins)
 {
 	char data[12], counter[12];
-	json_t *j = need(json_object());
+	json_t *j = need(json_object()), *list = need(twins->unknown ? json_null() : json_array());
+	size_t i;
 
 	snprintf(data, sizeof data, "0x%08x", (unsigned)t->key);
 	snprintf(counter, sizeof counter, "0x%08x", (unsigned)sm_key_counter(t->key));
+	for (i = 0; i < twins->count; i++)
+		json_array_append_new(list, json_text(twins->names[i]));
 	json_object_set_new(j, "data", json_string(data));
 	json_object_set_new(j, "counter", json_string(counter));
-	json_object_set_new(j, "same_keys", twins ? json_incref(twins) : json_null());
+	json_object_set_new(j, "same_keys", list);
 	json_print(j);
 }
 
-static void twins_tell(const struct target *t, json_t *twins)
+static void twins_tell(const struct twins *twins)
 {
 	size_t i;
-	json_t *twin;
 	char *name;
 
-	json_array_foreach(twins, i, twin) {
-		name = text_clean(json_string_value(twin));
+	for (i = 0; i < twins->count; i++) {
+		name = text_clean(twins->names[i]);
 		warn_user("warning: '%s' in the same directory has the same keys; an object of the one is that "
 			  "of the other. Use another key file for one of them", name);
 		free(name);
@@ -86,7 +103,7 @@ int run_key(int argc, char **argv)
 {
 	struct target t = NO_TARGET;
 	bool json = false;
-	json_t *twins;
+	struct twins twins;
 	int code, status = 0;
 
 	while ((code = flag_next(argc, argv, false)) != -1) {
@@ -98,12 +115,12 @@ int run_key(int argc, char **argv)
 	if (!status) {
 		twins = twins_find(&t);
 		if (json)
-			json_show(&t, twins);
+			json_show(&t, &twins);
 		else
 			printf("data     0x%08x\ncounter  0x%08x\n", (unsigned)t.key,
 			       (unsigned)sm_key_counter(t.key));
-		twins_tell(&t, twins);
-		json_decref(twins);
+		twins_tell(&twins);
+		twins_free(&twins);
 	}
 	target_free(&t);
 	return status;

@@ -130,12 +130,16 @@ int take_duration(const char *text, time_t *out);
 int take_mode(const char *text, mode_t *out);
 int take_owner(const char *text, uid_t *out);
 
-/* All malloc'd. Strangers' text loses what could steer a terminal; what is not UTF-8 becomes \xNN. */
+/*
+ * All malloc'd. Strangers' text for a terminal: what could steer it, or is no character here, becomes \xNN, and
+ * a backslash two. For JSON only what is not UTF-8 does.
+ */
 char *text_clean(const char *text);
+char *text_utf8(const char *text);
 char *text_size(uint64_t bytes);
 char *text_time(time_t t);
 char *text_span(time_t seconds);
-/* Cached; the number itself where there is no name. Not to be freed. */
+/* Cached and not clean; the number itself where there is no name. Not to be freed. */
 const char *user_name(uid_t uid);
 const char *group_name(gid_t gid);
 /* An error of libsm in words. */

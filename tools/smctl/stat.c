@@ -21,12 +21,12 @@ static void line_print(const char *name, const char *value)
 
 static void holder_print(const struct sm_holder *h)
 {
-	char *comm = text_clean(h->comm), *text;
+	char *comm = text_clean(h->comm), *user = text_clean(user_name(h->uid)), *text;
 
-	text = text_new("%d %s (%s), %s", (int)h->pid, comm, user_name(h->uid),
-			h->writable ? "read-write" : "read-only");
+	text = text_new("%d %s (%s), %s", (int)h->pid, comm, user, h->writable ? "read-write" : "read-only");
 	line_print("attached", text);
 	free(text);
+	free(user);
 	free(comm);
 }
 

@@ -91,16 +91,11 @@ char *value_text(const struct row *r, const struct value *v, bool human)
 
 json_t *json_text(const char *text)
 {
-	json_t *j = json_string(text);
-	char *clean;
+	char *utf8 = text_utf8(text);
+	json_t *j = need(json_string(utf8));
 
-	if (j)
-		return j;
-	/* JSON holds UTF-8 only. */
-	clean = text_clean(text);
-	j = json_string(clean);
-	free(clean);
-	return j ? j : json_string("?");
+	free(utf8);
+	return j;
 }
 
 static json_t *holder_json(const struct sm_holder *h)

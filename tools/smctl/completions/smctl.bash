@@ -30,12 +30,13 @@ _smctl_columns() {
 	compopt -o nospace
 }
 
-# The key files of the objects there are, and files: any may become one.
+# The key files of the objects there are, and files: any may become one. %b undoes how ls escapes names.
 _smctl_paths() {
 	local path
 	compopt -o filenames
 	mapfile -t COMPREPLY < <(compgen -f -- "$1")
 	while IFS= read -r path; do
+		printf -v path %b "$path"
 		[[ $path == /* && $path == "$1"* ]] && COMPREPLY+=("$path")
 	done < <(smctl ls --objects -n -o path 2>/dev/null | sort -u)
 }
@@ -44,6 +45,7 @@ _smctl_projs() {
 	local real proj path
 	real=$(realpath -- "$1" 2>/dev/null) || return
 	while read -r proj path; do
+		printf -v path %b "$path"
 		[[ $path == "$real" && $proj == "$2"* ]] && COMPREPLY+=("$proj")
 	done < <(smctl ls --objects -n -o proj,path 2>/dev/null)
 }

@@ -22,15 +22,17 @@ function __smctl_at
     and not contains -- -- (commandline -opc)
 end
 
-# The key files of the objects there are.
+# The key files of the objects there are. %b undoes how ls escapes names.
 function __smctl_paths
-    smctl ls --objects -n -o path 2>/dev/null | string match '/*' | sort -u
+    smctl ls --objects -n -o path 2>/dev/null | string match '/*' | sort -u | while read -l path
+        printf '%b\n' $path
+    end
 end
 
 function __smctl_projs
     set -l real (realpath -- (__smctl_operands)[1] 2>/dev/null)
     smctl ls --objects -n -o proj,path 2>/dev/null | while read -l proj path
-        test (string trim -- $path) = "$real"
+        test (printf %b (string trim -- $path)) = "$real"
         and echo $proj
     end
 end
