@@ -117,7 +117,7 @@ static struct value get_lpid(const struct row *r) { return number(r->seg->lpid);
 static struct value get_atime(const struct row *r) { return moment(r->seg->atime); }
 static struct value get_dtime(const struct row *r) { return moment(r->seg->dtime); }
 static struct value get_ctime(const struct row *r) { return moment(r->seg->ctime); }
-static struct value get_age(const struct row *r) { return typed(SPAN, time(NULL) - row_touched(r)); }
+static struct value get_age(const struct row *r) { return typed(SPAN, row_age(r)); }
 
 static struct value get_flags(const struct row *r)
 {

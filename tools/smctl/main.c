@@ -21,7 +21,7 @@ const struct flag no_flags[] = { { 0 } };
 	"          (its counter is not 0, or was counted with since it was made); or a counter\n" \
 	"          segment that records its key file and whose data is gone. An object that was\n" \
 	"          made for later use and has had no holder is new, not orphaned.\n" \
-	"older:    the last attach, detach or change of the data segment was that long ago.\n" \
+	"older:    the last attach, detach or change of the data segment was that long ago, or longer.\n" \
 	"T is a number and s, m, h, d or w, also 1h30m; U a user's name or number."
 
 static const struct verb verbs[] = {

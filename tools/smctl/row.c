@@ -34,7 +34,7 @@ bool row_orphaned(const struct row *r)
 	return r->obj->data ? r->obj->counted && r->obj->used : r->obj->path != NULL;
 }
 
-time_t row_touched(const struct row *r)
+static time_t touched(const struct row *r)
 {
 	const struct sm_segment *seg = r->seg;
 	time_t last = seg->ctime;
@@ -45,6 +45,13 @@ time_t row_touched(const struct row *r)
 	if (seg->atime > last)
 		last = seg->atime;
 	return seg->dtime > last ? seg->dtime : last;
+}
+
+time_t row_age(const struct row *r)
+{
+	time_t age = time(NULL) - touched(r);
+
+	return age < 0 ? 0 : age;	/* somebody set the clock back */
 }
 
 char *row_name_raw(const struct row *r)

@@ -40,5 +40,5 @@ bool filter_match(const struct filter *f, const struct row *r)
 		return false;
 	if (f->by_owner && r->seg->uid != f->owner)
 		return false;
-	return !f->by_age || time(NULL) - row_touched(r) > f->age;
+	return !f->by_age || row_age(r) >= f->age;
 }

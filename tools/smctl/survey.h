@@ -63,8 +63,8 @@ bool row_leaked(const struct row *r);
 bool row_unattached(const struct row *r);
 /* That, and it has had a holder, or has no data and records a path. */
 bool row_orphaned(const struct row *r);
-/* When it was last attached, detached or changed. */
-time_t row_touched(const struct row *r);
+/* How many seconds ago it was last attached, detached or changed. */
+time_t row_age(const struct row *r);
 /* Malloc'd: the recorded path and proj_id, "?:A" where no path is recorded; NULL if not an object. */
 char *row_name_raw(const struct row *r);
 /* The same, clean for a terminal. */
