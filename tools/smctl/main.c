@@ -52,7 +52,8 @@ static const struct verb verbs[] = {
 
 	{ "reap", "[PATH P | --all]", "Take leaked references off one object's counter, or off all",
 	  run_reap, reap_flags,
-	  "Frees nothing. Only what is certainly leaked is taken off.\n"
+	  "Frees nothing. Only what is certainly leaked is taken off. Where that cannot be told,\n"
+	  "because others come and go all the time, the status is 1.\n"
 	  "Prints a line for each repair: the object, its counter before and after." },
 
 	{ "rm", "PATH P | --id N | options", "Remove an object, a segment, or all that the options choose",
