@@ -5,7 +5,8 @@
  * small pages, each of which the kernel looks up again for every request. Of a tmpfs file's speed, writes of 1 MiB had
  * 0.62 with it and have 0.75 with this, at their best.
  *
- * Requests come to the waiting threads in turn. A thread that nobody needed for a while ends itself after a request.
+ * Requests come to the waiting threads in turn. A thread that nobody needed for a while ends itself after a request. The others
+ * are interrupted at the end, again and again until they have seen it: cancelling them would leave libfuse in the middle.
  */
 #include "loop.h"
 
@@ -28,6 +29,7 @@
 #include "log.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)	/* holds a header, the largest write, and the page that aligns it */
+#define INTERRUPT SIGUSR1
 #define CALM_S 10			/* so long nobody may have needed another thread, before one ends */
 
 struct worker {
@@ -151,11 +153,9 @@ static int receive(struct worker *w, struct fuse_buf *buf)
 	int res;
 
 	*buf = (struct fuse_buf){ .mem = w->memory + before };
-	do {
-		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-		res = fuse_session_receive_buf(w->loop->se, buf);
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	} while (is_passing(res));
+	do
+		res = fuse_session_exited(w->loop->se) ? 0 : fuse_session_receive_buf(w->loop->se, buf);
+	while (is_passing(res));
 	return res;
 }
 
@@ -175,7 +175,6 @@ static void *work(void *arg)
 	struct loop *l = w->loop;
 	struct fuse_buf buf;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	for (;;) {
 		int res = receive(w, &buf);
 
@@ -191,18 +190,30 @@ static void *work(void *arg)
 	}
 }
 
-/* None is left that may start one. */
+static void on_interrupt(int sig)
+{
+}
+
+/* It may be about to wait as it is interrupted, and then waits; the next time reaches it. */
+static void join(struct worker *w)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	while (pthread_tryjoin_np(w->thread, NULL) == EBUSY) {
+		pthread_kill(w->thread, INTERRUPT);
+		nanosleep(&pause, NULL);
+	}
+}
+
 static void join_all(struct loop *l)
 {
 	struct worker *w;
 
 	pthread_mutex_lock(&l->lock);
-	l->over = true;
-	LIST_FOREACH(w, &l->workers, entry)
-		pthread_cancel(w->thread);
+	l->over = true;		/* now none starts another, and none ends itself */
 	pthread_mutex_unlock(&l->lock);
 	while ((w = LIST_FIRST(&l->workers))) {
-		pthread_join(w->thread, NULL);
+		join(w);
 		LIST_REMOVE(w, entry);
 		free(w->memory);
 		free(w);
@@ -223,6 +234,7 @@ int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle)
 {
 	struct loop l = { .se = se, .max_threads = max_threads, .max_idle = max_idle, .lock = PTHREAD_MUTEX_INITIALIZER,
 			  .ended = eventfd(0, EFD_CLOEXEC) };
+	struct sigaction interrupt = { .sa_handler = on_interrupt }, before;
 	sigset_t closed, open;
 
 	if (l.ended < 0)
@@ -231,6 +243,8 @@ int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle)
 	sigfillset(&closed);
 	sigdelset(&closed, SIGBUS);	/* guard.c lives on these two */
 	sigdelset(&closed, SIGSEGV);
+	sigdelset(&closed, INTERRUPT);
+	sigaction(INTERRUPT, &interrupt, &before);
 	pthread_sigmask(SIG_SETMASK, &closed, &open);	/* for the threads, too, which inherit it */
 	pthread_mutex_lock(&l.lock);
 	l.err = add_worker(&l);
@@ -238,6 +252,7 @@ int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle)
 	if (!l.err)
 		wait_for_end(&l, &open);
 	pthread_sigmask(SIG_SETMASK, &open, NULL);
+	sigaction(INTERRUPT, &before, NULL);
 	close(l.ended);
 	fuse_session_reset(se);
 	return l.err;
