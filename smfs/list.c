@@ -11,6 +11,8 @@
  * Where two names share a key, the recorded one is meant, so a reverse match is dropped if the recorded path still
  * yields the key.
  *
+ * What is being made has no segment to record a path in, but its maker's path is known: it is listed like a recorded one.
+ *
  * The disk is not walked: one directory is read, and recorded paths are resolved one by one.
  */
 #include "list.h"
@@ -25,12 +27,14 @@
 
 #include "cleanup.h"
 #include "hash.h"
+#include "staged.h"
 
 #define FILE_BITS 0xffffffu	/* of a key: what ftok(3) takes from the file */
 
 /* A data segment and its counter; either may be missing where there is a recorded path. */
 struct pair {
 	bool has_data;
+	uint64_t staged;	/* the serial of what is being made, and has neither */
 	struct sm_segment data, counter;
 	key_t key;		/* of the data */
 	char *recorded;		/* NULL: none */
@@ -47,6 +51,8 @@ struct scan {
 	struct keypath dir;
 	struct pair *pairs;	/* sorted by the file's bits of the key */
 	size_t count;
+	struct staged_name *staged;
+	ssize_t nstaged;
 	struct subdirectory *subdirectories;	/* listed already */
 	struct listing *out;
 };
@@ -97,7 +103,9 @@ static int compare_pairs(const void *a, const void *b)
 
 	if ((x ^ y) & FILE_BITS)
 		return (x & FILE_BITS) > (y & FILE_BITS) ? 1 : -1;
-	return (x > y) - (x < y);
+	if (x != y)
+		return x > y ? 1 : -1;
+	return ((const struct pair *)a)->staged ? -1 : 1;	/* before the counter that is there already */
 }
 
 /* An absolute path in its simplest form, or NULL: a stranger wrote it. */
@@ -123,14 +131,30 @@ static const struct sm_segment *find_key(const struct sm_segment *table, size_t 
 	return bsearch(&wanted, table, n, sizeof(*table), compare_keys);
 }
 
+/* What is being made, but for what was made meanwhile. */
+static void collect_staged(struct scan *scan, const struct sm_segment *table, size_t n)
+{
+	for (ssize_t i = 0; i < scan->nstaged; i++) {
+		struct staged_name *s = &scan->staged[i];
+
+		if (find_key(table, n, s->key))
+			continue;
+		scan->pairs[scan->count++] = (struct pair){ .staged = s->serial, .key = s->key, .recorded = s->path };
+		s->path = NULL;
+	}
+}
+
 static int collect_pairs(struct scan *scan)
 {
 	AUTO_FREE struct sm_segment *table = NULL;
-	ssize_t n = sm_segment_list(&table);
+
+	scan->nstaged = staged_list(&scan->staged);	/* first, so that what is made meanwhile is in the table */
+
+	ssize_t n = scan->nstaged < 0 ? scan->nstaged : sm_segment_list(&table);
 
 	if (n < 0)
 		return (int)n;
-	scan->pairs = calloc((size_t)n + 1, sizeof(*scan->pairs));
+	scan->pairs = calloc((size_t)(n + scan->nstaged) + 1, sizeof(*scan->pairs));
 	if (!scan->pairs)
 		return -ENOMEM;
 	qsort(table, (size_t)n, sizeof(*table), compare_keys);
@@ -148,6 +172,7 @@ static int collect_pairs(struct scan *scan)
 		if (data || p->recorded)
 			scan->count++;
 	}
+	collect_staged(scan, table, (size_t)n);
 	qsort(scan->pairs, scan->count, sizeof(*scan->pairs), compare_pairs);
 	return 0;
 }
@@ -160,14 +185,21 @@ static int add_file(struct scan *scan, const struct pair *p, const char *name, e
 	char text[NAME_MAX + 1];
 	int n = snprintf(text, sizeof(text), "%s:%c%s", name, sm_key_proj(p->key), kind == NAME_REFCOUNT ? ".refcount" : "");
 
-	return n > NAME_MAX ? 0 : list_add(scan->out, text, kind, kind == NAME_REFCOUNT ? &p->counter : &p->data);
+	if (n > NAME_MAX)
+		return 0;
+
+	int err = list_add(scan->out, text, kind, kind == NAME_REFCOUNT ? &p->counter : &p->data);
+
+	if (!err)
+		scan->out->entries[scan->out->count - 1].staged = p->staged;
+	return err;
 }
 
 static int add_object(struct scan *scan, const struct pair *p, const char *name)
 {
-	int err = p->has_data ? add_file(scan, p, name, NAME_OBJECT) : 0;
+	int err = p->has_data || p->staged ? add_file(scan, p, name, NAME_OBJECT) : 0;
 
-	return err ? err : add_file(scan, p, name, NAME_REFCOUNT);
+	return err || p->staged ? err : add_file(scan, p, name, NAME_REFCOUNT);
 }
 
 static bool yields(const struct keypath *kp, key_t key)
@@ -295,7 +327,7 @@ static int add_reverse(struct scan *scan, const char *name, const struct stat *s
 	struct pair *p = first_with(scan, bits), *end = scan->pairs + scan->count;
 
 	for (; p && p < end && ((uint32_t)p->key & FILE_BITS) == bits; p++) {
-		if (!p->has_data || p->name || meant_for_another(scan, p))
+		if (!(p->has_data || p->staged) || p->name || meant_for_another(scan, p))
 			continue;
 
 		int err = add_object(scan, p, name);
@@ -366,6 +398,7 @@ static void scan_free(struct scan *scan)
 	for (size_t i = 0; i < scan->count; i++)
 		free(scan->pairs[i].recorded);
 	free(scan->pairs);
+	staged_list_free(scan->staged, scan->nstaged);
 	keypath_close(&scan->dir);
 }
 

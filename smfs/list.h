@@ -17,6 +17,7 @@ struct list_entry {
 	char *name;
 	enum name_kind kind;	/* not NAME_INFO */
 	struct sm_segment seg;	/* the data segment, or the counter; nothing for a directory */
+	uint64_t staged;	/* struct staged_name's serial for what has no segment yet, else 0 */
 };
 
 struct listing {

@@ -226,6 +226,8 @@ static ino_t entry_ino(const struct reply *r, const struct list_entry *e)
 
 	switch (e->kind) {
 	case NAME_OBJECT:
+		if (e->staged)
+			return attr_ino_staged(e->staged);
 		return e->seg.id ? (ino_t)e->seg.id : ino;
 	case NAME_REFCOUNT:
 		return attr_ino_refcount(e->seg.id);
@@ -257,7 +259,7 @@ static struct node *entry_node(const struct list_entry *e)
 {
 	struct sm_segment now;
 
-	if (e->kind == NAME_DIR || (e->kind == NAME_OBJECT && e->seg.id == 0) || !still_there(e, &now))
+	if (e->kind == NAME_DIR || e->staged || (e->kind == NAME_OBJECT && e->seg.id == 0) || !still_there(e, &now))
 		return NULL;
 	if (e->kind == NAME_LINK)
 		return node_by_key(e->seg.key);

@@ -235,6 +235,46 @@ struct node *staged_find(key_t key)
 	return n;
 }
 
+/* Everything in the table, in use; the number of them, or -ENOMEM. */
+static ssize_t use_all(struct staged ***out)
+{
+	struct staged *s, *next;
+	ssize_t n = 0;
+
+	pthread_mutex_lock(&table);
+	*out = calloc(HASH_COUNT(by_key) + 1, sizeof(**out));
+	if (*out)
+		HASH_ITER(hh, by_key, s, next)
+			(*out)[n++] = use(s);
+	pthread_mutex_unlock(&table);
+	return *out ? n : -ENOMEM;
+}
+
+ssize_t staged_list(struct staged_name **out)
+{
+	AUTO_FREE struct staged **all = NULL;
+	ssize_t n = use_all(&all), listed = 0;
+
+	*out = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(**out));
+	for (ssize_t i = 0; i < n; i++) {
+		if (*out && !is_made(all[i])) {
+			char *path = strdup(all[i]->path);
+
+			if (path)
+				(*out)[listed++] = (struct staged_name){ all[i]->key, all[i]->serial, path };
+		}
+		unuse(all[i]);
+	}
+	return *out ? listed : -ENOMEM;
+}
+
+void staged_list_free(struct staged_name *names, ssize_t n)
+{
+	for (ssize_t i = 0; i < n; i++)
+		free(names[i].path);
+	free(names);
+}
+
 int staged_withdraw(key_t key, const struct caller *caller)
 {
 	struct staged *s = of_key(key);

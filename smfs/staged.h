@@ -5,6 +5,7 @@
 #include <libsm/sm.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "caller.h"
@@ -36,6 +37,17 @@ int staged_close(struct staged *s);
 
 /* The node of the object with this key if it is being made and does not exist yet, pinned, or NULL. */
 struct node *staged_find(key_t key);
+
+/* An object that is being made and does not exist yet: its data key, and the path to be recorded. */
+struct staged_name {
+	key_t key;
+	uint64_t serial;	/* for attr_ino_staged() */
+	char *path;
+};
+
+/* All of them, whoever makes them: how many; *OUT is to be freed with staged_list_free(). Errors: ENOMEM. */
+ssize_t staged_list(struct staged_name **out);
+void staged_list_free(struct staged_name *names, ssize_t n);
 
 /* Withdraw an object that does not exist yet, as rm does: 0, -ENOENT if there is none, -EPERM. */
 int staged_withdraw(key_t key, const struct caller *caller);

@@ -6,7 +6,7 @@ import stat
 
 import harness
 import shm
-from case import equal, fails, in_child
+from case import as_uid, equal, fails, in_child, shells
 
 BOTH = ['app.key:A', 'app.key:A.refcount']
 
@@ -42,6 +42,53 @@ def test_an_object_recorded_in_a_subdirectory(m):
     m.run('find . -mindepth 1 -path "./.*" -prune -o -print | grep / | sort', expected='./sub\n./sub/deep\n./sub/deep/app.key:A\n./sub/deep/app.key:A.refcount\n')
     os.unlink(m.at('sub/deep/app.key:A'))
     equal(ls(m), [])
+
+
+def test_what_is_being_made(m):
+    m.key('a.key')
+    m.key('sub/deep/app.key')
+    os.symlink('deep/app.key', m.keys + '/sub/link')
+    m.create('a.key:A', b'x')
+    for shell in shells():
+        for command, expected in (('ls', 'a.key:A\na.key:A.refcount\nsub\n'), ('ls sub', 'deep\n'), ('ls sub/deep', 'app.key:B\n')):
+            m.run('{ echo a; %s; echo c; } > sub/deep/app.key:B; cat sub/deep/app.key:B; rm sub/deep/app.key:B' % command, shell,
+                  expected='a\n%sc\n' % expected)
+    fd = os.open(m.at('sub/link:B'), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    equal((ls(m, 'sub'), ls(m, 'sub/deep')), (['deep'], ['app.key:B']), 'by the path that will be recorded')
+    os.write(fd, b'bytes')
+    entry, = os.scandir(m.at('sub/deep'))       # no shell: a forked child that ends would make it
+    st = os.stat(entry.path)
+    equal((entry.is_file(), entry.inode(), st.st_size), (True, st.st_ino, 5), 'd_type, d_ino, and what stat shows')
+    m.make('sub/deep/app.key', 'B', size=0)         # a lone counter is listed with its data
+    equal(ls(m, 'sub/deep'), ['app.key:B'])
+    shm.remove(m.find('sub/deep/app.key', 'B')[1].id)
+    os.fsync(fd)
+    equal(ls(m, 'sub/deep'), ['app.key:B', 'app.key:B.refcount'], 'made')
+    m.run('rm -f sub/deep/*')
+    equal((ls(m), ls(m, 'sub/deep')), (['a.key:A', 'a.key:A.refcount'], []), 'removed while it is open')
+    os.close(fd)
+    fd = os.open(m.at('sub/deep/app.key:B'), os.O_WRONLY | os.O_CREAT)
+    os.unlink(m.at('sub/deep/app.key:B'))
+    equal(ls(m), ['a.key:A', 'a.key:A.refcount'], 'removed before it was made')
+    os.close(fd)
+    m.run('rm -f *')
+
+
+@harness.allow_other
+def test_what_is_being_made_is_shown_to_whoever_could_look_it_up(m):
+    m.key('open/app.key')
+    m.key('closed/app.key')
+    fds = [os.open(m.at(d + '/app.key:A'), os.O_WRONLY | os.O_CREAT) for d in ('open', 'closed')]
+    os.chmod(m.keys + '/closed', 0o700)
+    equal(ls(m), ['closed', 'open'])
+    equal(as_uid(1001, 1001, [], lambda: [ls(m), ls(m, 'open')]), [['open'], ['app.key:A']])
+    fails('EACCES', as_uid, 1001, 1001, [], lambda: ls(m, 'closed'))
+    os.unlink(m.keys + '/open/app.key')
+    equal(ls(m), ['closed'], 'no key file, no name')
+    for d, fd in zip(('open', 'closed'), fds):
+        os.close(fd)
+    for s in shm.listing():
+        shm.remove(s.id)
 
 
 def test_an_object_of_the_directory_and_one_below_it(m):
