@@ -80,9 +80,9 @@ int sm_object_set_mode(sm_object *obj, mode_t mode);
  * Make both segments, or find them; shmCreate() of the class. The counter of a new object is 0. With
  * size 0 nothing is made. Errors: SM_EBADK; those of stat(2) on the path; ENOENT (size 0 and no object);
  * EINVAL (the existing data segment is smaller than asked, or the size is beyond SHMMAX); EACCES;
- * ENOSPC (SHMMNI, SHMALL); ENOMEM. Where one segment could not be made, the other is not left behind.
- * Until the caller has joined with sm_access(), the last of others who hold the object may free it: that is
- * ENOENT there, and this is to be called again.
+ * ENOSPC (SHMMNI, SHMALL); ENOMEM; EAGAIN and EIO as of sm_access(). Where one segment could not be made, the
+ * other is not left behind. Until the caller has joined with sm_access(), the last of others who hold the
+ * object may free it: that is ENOENT there, and this is to be called again.
  */
 int sm_create(sm_object *obj);
 
@@ -90,11 +90,10 @@ int sm_create(sm_object *obj);
  * Attach both segments read-write and add one to the counter; shmAccess() of the class. The object must
  * exist. From before the increment until after the decrement this process has the counter segment
  * attached, so the kernel's nattch of it never falls below the number of live references. Accessing
- * twice is EBUSY. Errors: SM_EBADK; those of stat(2); ENOENT (after sm_create(), too, where another last holder
- * freed it between the two: call that again); EACCES; EINVAL (smaller than the size);
- * EOVERFLOW (the counter is INT_MAX); EAGAIN (the object was removed and made again all the time, or its
- * last holder died while removing it and this process may not finish that); EIO (its memory cannot be had);
- * ENOMEM; EMFILE.
+ * twice is EBUSY. Errors: SM_EBADK; those of stat(2); ENOENT (after sm_create(), too, where another last
+ * holder freed it between the two: call that again); EACCES; EINVAL (smaller than the size); EOVERFLOW (the
+ * counter is INT_MAX); EAGAIN (the object was removed and made again all the time, or its last holder died
+ * while removing it and this process may not finish that); EIO (its memory cannot be had); ENOMEM; EMFILE.
  */
 int sm_access(sm_object *obj);
 
@@ -278,7 +277,8 @@ int sm_counter_leaked(int id, int *leaked);
  * Take the leaked references off, if it is certain that they are leaked: no other process attaches, detaches
  * or counts while this looks, for some microseconds. Tries for WAIT_MS milliseconds, and some thirty times at
  * the least. Frees nothing. *FROM and *TO, if not NULL, are the counter before and after, equal where nothing
- * leaked. Errors: EAGAIN (it did not hold still for long enough).
+ * leaked, and where somebody who does not count had it attached just then: he hides one who died. Errors:
+ * EAGAIN (it did not hold still for long enough).
  */
 int sm_counter_reap(int id, int wait_ms, int *from, int *to);
 

@@ -131,8 +131,8 @@ int take_mode(const char *text, mode_t *out);
 int take_owner(const char *text, uid_t *out);
 
 /*
- * All malloc'd. Strangers' text for a terminal: what could steer it, or is no character here, becomes \xNN, and
- * a backslash two. For JSON only what is not UTF-8 does.
+ * All malloc'd. Strangers' text for a terminal: what could steer it, or is no character here, becomes \xNN,
+ * and a backslash two. For JSON only what is not UTF-8 does.
  */
 char *text_clean(const char *text);
 char *text_utf8(const char *text);
