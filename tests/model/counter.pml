@@ -13,16 +13,15 @@
  * long as nobody takes off what is not his (DRIFT); when all is over and a monitor has gone over it once more,
  * an object is left only if it had no holder, or for a reason that is no death.
  *
- * OLD programs count without a sequence number, as if they all locked something to do it. They stamp what
- * they attach and detach (lpid), and a repair looks at that.
+ * OLD programs count without a sequence number, as if they all locked something to do it. All stamp what they
+ * attach and detach (lpid), and a repair looks at that. Without OLD programs the model does without.
  *
  * SURPRISE: removing may fail with EPERM although it looked allowed; the word is swapped back.
  *
  * Leaving a protection out must be found: NOCLAIM (a helper removes without changing the word first), NOOTHERS
- * (a last leaver does not look whether others are attached), NOLPID (a repair does not look who was there last; old
- * programs need that, and without it NOSEQ, a repair that compares only the counter, harms libsm's own), NOLEFT (0 is
- * 0). The look at the keys after joining is against ipcrm and old programs that remove, which are not in here;
- * tests/unit/test_hold.c has it.
+ * (a last leaver does not look whether others are attached), NOSEQ (a repair compares only the counter), NOLPID (a
+ * repair does not look who was there last), NOLEFT (0 is 0). The look at the keys after joining is against ipcrm and
+ * old programs that remove, which are not in here; tests/unit/test_hold.c has it.
  */
 #ifndef NP
 #define NP 2		/* processes that may remove */
@@ -42,19 +41,28 @@
 #define G 3
 #define NONE 15
 
+/* Who attached or detached last: what libsm's own programs do, the sequence number tells as well. */
+#ifdef OLD
+byte lpid[G];
+#define STAMP(g) lpid[g] = _pid
+#else
+#define NOLPID
+#define STAMP(g) skip
+#endif
+#define ATTACH(g) nat[g]++; STAMP(g)
+#define DETACH(g) atomic { nat[g]--; STAMP(g) }
+
 byte key = NONE, made = 0;
 byte ctr[G], seq[G], nat[G], live[G];
 bool dead[G], left[G], rmd[G], held[G];
-byte lpid[G];
 byte deaths = 0, done = 0;
 bool excused = false;	/* something happened, and no death, after which an object may be left over */
-#define DETACH(g) atomic { nat[g]--; lpid[g] = _pid }
 
 inline rmid(g) { d_step { rmd[g] = true; if :: key == g -> key = NONE :: else fi } }
 
 /* Killed here, or not. */
-#define MAY_DIE if :: atomic { deaths < DEATHS -> deaths++; nat[g]--; lpid[g] = _pid; goto gone } :: skip fi
-#define MAY_DIE_HOLDING if :: atomic { deaths < DEATHS -> deaths++; live[g]--; nat[g]--; lpid[g] = _pid; goto gone } :: skip fi
+#define MAY_DIE if :: atomic { deaths < DEATHS -> deaths++; nat[g]--; STAMP(g); goto gone } :: skip fi
+#define MAY_DIE_HOLDING if :: atomic { deaths < DEATHS -> deaths++; live[g]--; nat[g]--; STAMP(g); goto gone } :: skip fi
 #define LOAD c = ctr[g]; s = seq[g]; d = dead[g]; l = left[g]
 #define SAME (ctr[g] == c && seq[g] == s && dead[g] == d && left[g] == l)
 /* Swap the word for {C, seq + 1, D, L} if it is still what was loaded; ok tells. */
@@ -100,7 +108,7 @@ again:
 		:: else -> g = key
 		fi
 	}
-	atomic { if :: rmd[g] && nat[g] == 0 -> goto again :: else -> nat[g]++; lpid[g] = _pid fi }
+	atomic { if :: rmd[g] && nat[g] == 0 -> goto again :: else -> ATTACH(g) fi }
 	MAY_DIE;
 	d_step { LOAD }
 	if
@@ -176,7 +184,7 @@ gone:
 
 /* sm_counter_reap_free(), once. */
 inline reap() {
-	atomic { if :: rmd[g] && nat[g] == 0 -> goto gone :: else -> nat[g]++; lpid[g] = _pid fi }
+	atomic { if :: rmd[g] && nat[g] == 0 -> goto gone :: else -> ATTACH(g) fi }
 	d_step { LOAD }
 	n = nat[g] - 1;
 	if
@@ -225,7 +233,7 @@ proctype O() {
 	do
 	:: k < OLD ->
 		k++;
-		atomic { if :: rmd[g] && nat[g] == 0 -> goto gone :: else -> nat[g]++; lpid[g] = _pid fi }
+		atomic { if :: rmd[g] && nat[g] == 0 -> goto gone :: else -> ATTACH(g) fi }
 		atomic {
 			if
 			:: dead[g] || rmd[g] -> DETACH(g); goto gone
