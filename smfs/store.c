@@ -16,10 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include "extent.h"
 #include "log.h"
 #include "native.h"
 #include "node.h"
+#include "share.h"
 
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
 #define TRIES 16		/* races with other makers of the same key that are worth losing */
@@ -297,7 +298,7 @@ static int fill_from_aside(void *to, size_t size, void *arg)
 {
 	const struct store_contents *c = arg;
 
-	return guard_copy_sparse(to, c->bytes, size < c->old.size ? size : c->old.size);
+	return extent_copy(to, c->bytes, size < c->old.size ? size : c->old.size, c->fd);
 }
 
 /* Give the segment that took the old one's place its contents, owner and mode. */
@@ -331,24 +332,35 @@ int store_resize(struct store_contents *c, size_t size, struct sm_segment *out)
 	return undressed;
 }
 
-/* What is a hole stays one, where the descriptor tells; reading it through the mapping would make pages of it. */
-static int copy_data(char *to, const char *from, size_t size, int fd)
+static int make_room_aside(struct store_contents *c)
 {
-	off_t hole = 0;
-	int err = 0;
+	c->fd = memfd_create("smfs-aside", MFD_CLOEXEC);
+	if (c->fd < 0)
+		return -errno;
 
-	while (!err && hole < (off_t)size) {
-		off_t data = lseek(fd, hole, SEEK_DATA);
+	int err = share_is_scarce(c->fd) ? -EMFILE : 0;
 
-		if (data < 0)
-			return errno == ENXIO ? 0 : -errno;	/* nothing but a hole is left */
-		if (data >= (off_t)size)
-			break;
-		hole = lseek(fd, data, SEEK_HOLE);
-		if (hole < 0 || hole > (off_t)size)
-			hole = (off_t)size;
-		err = guard_copy(to + data, from + data, (size_t)(hole - data));
-	}
+	if (!err && ftruncate(c->fd, (off_t)c->old.size))
+		err = -errno;
+	c->bytes = err ? MAP_FAILED : mmap(NULL, c->old.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, c->fd, 0);
+	if (c->bytes != MAP_FAILED)
+		return 0;
+	err = err ? err : -errno;
+	close(c->fd);
+	return err;
+}
+
+static int copy_aside(const void *at, struct store_contents *c)
+{
+	int fd = native_descriptor(at, &c->old);
+
+	if (fd < 0)
+		return extent_copy_attached(c->bytes, at, c->old.size, c->old.id);
+
+	/* if not: open through another mount */
+	int err = native_is_alone(fd) ? extent_copy(c->bytes, at, c->old.size, fd) : -EBUSY;
+
+	close(fd);
 	return err;
 }
 
@@ -358,23 +370,14 @@ static int copy_attached(const struct sm_segment *data, const void *at, struct s
 		return -ESTALE;
 	if (out->old.nattch != 1)
 		return -EBUSY;
-	out->bytes = mmap(NULL, data->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (out->bytes == MAP_FAILED)
-		return -ENOMEM;
 
-	int fd = native_descriptor(at, &out->old);
-	int err;
+	int err = make_room_aside(out);
 
-	if (fd < 0)
-		err = guard_copy_sparse(out->bytes, at, data->size);
-	else if (!native_is_alone(fd))
-		err = -EBUSY;	/* open through another mount */
-	else
-		err = copy_data(out->bytes, at, data->size, fd);
-	if (fd >= 0)
-		close(fd);
 	if (err)
-		munmap(out->bytes, data->size);
+		return err;
+	err = copy_aside(at, out);
+	if (err)
+		store_drop(out);
 	out->old.nattch = 0;	/* once we have let go */
 	return err;
 }
@@ -394,4 +397,5 @@ int store_put_aside(const struct sm_segment *data, struct store_contents *out)
 void store_drop(struct store_contents *c)
 {
 	munmap(c->bytes, c->old.size);
+	close(c->fd);
 }

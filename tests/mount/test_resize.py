@@ -5,7 +5,7 @@ import os
 
 import harness
 import shm
-from case import equal, fails, in_child, shells
+from case import as_uid, equal, fails, in_child, shells
 
 
 def test_its_own_size_is_nothing(m):
@@ -148,6 +148,60 @@ def test_contents_that_cannot_be_told_from_holes(m):
         fails('EIO', os.truncate, m.at('app.key:A'), 100)
     equal(m.bytes_of(), b'contents')
     m.run('rm app.key:A')
+
+
+def faults(m):
+    """Pages that the daemon has touched so far."""
+    with open('/proc/%d/stat' % m.daemon.pid) as stat:
+        return int(stat.read().rsplit(')', 1)[1].split()[7])
+
+
+def resize_a_sparse_one(m):
+    """1 GiB of holes costs nothing, neither while it is copied nor afterwards."""
+    m.key()
+    m.run('truncate -s 1G app.key:A')
+    with open(m.at('app.key:A'), 'r+b', 0) as f:
+        for place in (5000, (1 << 30) - 3):
+            f.seek(place)
+            f.write(b'xyz')
+    before = faults(m)
+    for size in ((1 << 30) + 1, 1 << 30):
+        os.truncate(m.at('app.key:A'), size)
+        with open(m.at('app.key:A'), 'rb', 0) as f:
+            equal((os.pread(f.fileno(), 5, 4999), os.pread(f.fileno(), 5, (1 << 30) - 4)),
+                  (b'\0xyz\0', b'\0xyz' + b'\0' * (size > 1 << 30)))
+            equal(os.fstat(f.fileno()).st_blocks <= 4 * 8, True, 'blocks')
+    equal(faults(m) - before < 10000, True, '%d pages touched' % (faults(m) - before))
+    m.run('rm app.key:A')
+
+
+def test_a_sparse_one(m):
+    resize_a_sparse_one(m)
+
+
+@harness.as_user
+def test_a_sparse_one_of_an_ordinary_user(m):
+    """Who may open nothing in map_files asks mincore(2)."""
+    resize_a_sparse_one(m)
+
+
+@harness.unmounted
+def test_pages_that_mincore_does_not_see(m):
+    """As if they were swapped out: strace, which is root's, lets the call see nothing. All of them are there afterwards."""
+    m.key()
+    os.chown(m.mnt, harness.USER, harness.USER)
+    m.start(user=harness.USER, options=['-o', 'allow_other'])
+    contents = os.urandom(100000)
+
+    def as_user(call):
+        return as_uid(harness.USER, harness.USER, [], call)
+    as_user(lambda: m.create('app.key:A', contents))
+    with m.daemon.traced('-e', 'trace=mincore', '-e', 'inject=mincore:retval=0') as log:
+        as_user(lambda: os.truncate(m.at('app.key:A'), 200000))
+        with open(log) as calls:
+            equal('(INJECTED)' in calls.read(), True, 'it was asked')
+    equal(m.bytes_of() == contents + b'\0' * 100000, True)
+    as_user(lambda: os.unlink(m.at('app.key:A')))
 
 
 harness.main(globals())
