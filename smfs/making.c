@@ -198,27 +198,38 @@ static int settle(struct staged *s)
 	return err ? err : too_much ? -ENOSPC : 0;
 }
 
-/* What is made, as it is now; false if it is gone, or its size stays anyway. */
-static bool is_ours(struct staged *s, struct sm_segment *now)
+/* Was what is made, and still ours alone, removed? Else *NOW is how it is. Errors, which say neither: the kernel's. */
+static int look(struct staged *s, struct sm_segment *now)
 {
-	if (!s->made || s->settled || s->withdrawn)
-		return false;
-	s->withdrawn = sm_segment_stat(s->seg.id, now) || now->removed || !node_same_segment(&s->seg, now);
-	return !s->withdrawn;
+	int err = sm_segment_stat(s->seg.id, now);
+
+	if (err && err != -EIDRM)
+		return err;
+	s->withdrawn = err || now->removed || !node_same_segment(&s->seg, now);
+	return 0;
+}
+
+static bool is_ours(const struct staged *s)
+{
+	return s->made && !s->settled && !s->withdrawn;
 }
 
 int making_look(struct staged *s)
 {
 	struct sm_segment now;
+	int err = is_ours(s) ? look(s, &now) : 0;
 
-	return is_ours(s, &now) && noticed(s, &now) ? settle(s) : 0;
+	if (err || !is_ours(s))
+		return err;
+	return noticed(s, &now) ? settle(s) : 0;
 }
 
 bool making_is_withdrawn(struct staged *s)
 {
 	struct sm_segment now;
 
-	is_ours(s, &now);
+	if (is_ours(s))
+		look(s, &now);
 	return s->withdrawn;
 }
 

@@ -47,7 +47,8 @@ struct staged {
  * All functions below are called with the object's lock held and no caller entered, and return 0 or a negative errno.
  */
 
-/* Look again at what exists: withdrawn if it is gone; settled, and its bytes poured, if others have taken notice. */
+/* Look again at what exists: withdrawn if it is gone; settled, and its bytes poured, if others have taken notice. Errors: the
+ * kernel's where it does not say, and those of pouring. */
 int making_look(struct staged *s);
 
 /* Was it removed, made or not? */

@@ -115,6 +115,8 @@ ssize_t staged_bytes_write(struct staged *s, const void *bytes, size_t n, off_t 
 {
 	int err = making_look(s);
 
+	if (err && !s->settled)
+		return err;
 	if (offset < 0)
 		offset = s->settled ? (off_t)s->seg.size : s->size;
 	if (s->settled)
