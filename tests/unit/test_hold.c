@@ -1,104 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "unit.h"
+/* Joining: what it finds, what changes meanwhile, and whose an attachment is. Leaving is in test_leave.c. */
+#include "held.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
-#include <sys/shm.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-static size_t found;
-
-static void make(void)
-{
-	assert_int_equal(pair_create(unit_data_key('H'), 4096, 0666, unit_key, &found), 0);
-}
-
-static int data_id(void)
-{
-	return sm_segment_find(unit_data_key('H'));
-}
-
-static int counter_id(void)
-{
-	return sm_segment_find(unit_counter_key('H'));
-}
-
-static void remove_both(void)
-{
-	sm_segment_remove(data_id());
-	sm_segment_remove(counter_id());
-}
-
-static int value(void)
-{
-	int value = -1000;
-
-	sm_counter_value(counter_id(), &value);
-	return value;
-}
-
-static void put(int counter, uint32_t seq)
-{
-	struct word w = { counter, seq };
-	void *at;
-
-	assert_int_equal(sm_segment_attach(counter_id(), false, &at), 0);
-	memcpy(at, &w, sizeof w);
-	sm_segment_detach(at);
-}
-
-static unsigned long nattch(int id)
-{
-	struct sm_segment seg = { 0 };
-
-	sm_segment_stat(id, &seg);
-	return seg.nattch;
-}
-
-static long ms_since(struct timespec *start)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
-}
-
-/* Another process that has the counter attached, for MS milliseconds. */
-static pid_t attach_elsewhere(int ms)
-{
-	int ready[2];
-	char byte;
-	pid_t pid;
-
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (pid == 0) {
-		if (shmat(counter_id(), NULL, 0) == (void *)-1 || write(ready[1], "x", 1) != 1)
-			_exit(1);
-		nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
-		_exit(0);
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	close(ready[1]);
-	return pid;
-}
-
-static void end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
-/* Where H stands is known to the library until it leaves. */
-static void join(struct hold *h)
-{
-	*h = (struct hold){ 0 };
-	assert_int_equal(hold_join(h, unit_data_key('H'), 0), 0);
-}
 
 static void test_join_and_leave(void **state)
 {
@@ -261,176 +166,6 @@ static void test_every_call_failing(void **state)
 	remove_both();
 }
 
-static void test_a_dead_object_is_finished(void **state)
-{
-	static struct hold h;
-
-	make();
-	put(0, WORD_DEAD | 5);
-	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), -ENOENT);
-	assert_int_equal(unit_segments(), 0);
-	/* An old program counted on top of it. */
-	make();
-	put(1, WORD_DEAD | 5);
-	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), -ENOENT);
-	assert_int_equal(unit_segments(), 0);
-	/* A holder that finds its object dead leaves it to whoever is removing it. */
-	make();
-	join(&h);
-	put(0, WORD_DEAD | 5);
-	hold_leave(&h);
-	assert_int_equal(unit_segments(), 2);
-	remove_both();
-}
-
-static void revive(void *arg)
-{
-	put(1, 6);
-}
-
-/* Between seeing that it is dead and helping, another took it back into use. */
-static void test_a_late_helper_removes_nothing(void **state)
-{
-	static struct hold h;
-	int data, counter;
-
-	make();
-	data = data_id();
-	counter = counter_id();
-	put(0, WORD_DEAD | 5);
-	fault_hook(FAULT_SHMGET, 3, revive, NULL);
-	join(&h);
-	assert_true(fault_clear());
-	assert_int_equal(h.data_id, data);
-	assert_int_equal(h.counter_id, counter);
-	assert_int_equal(value(), 2);
-	put(1, 9);
-	hold_leave(&h);
-	assert_int_equal(unit_segments(), 0);
-}
-
-static int join_as_a_stranger(void *arg)
-{
-	static struct hold h;
-	int r;
-
-	unit_become(4242, 4242);
-	r = hold_join(&h, unit_data_key('H'), 0);
-	if (r < 0)
-		return -r;
-	if (value() != 1)
-		return 200;
-	hold_leave(&h);
-	return value() == 0 ? 0 : 201;
-}
-
-static void test_who_may_not_remove_leaves_the_counter_at_0(void **state)
-{
-	make();
-	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), 0);
-	assert_int_equal(unit_segments(), 2);
-	assert_int_equal(value(), 0);
-	remove_both();
-}
-
-static void test_who_may_not_finish_a_dead_object_revives_it(void **state)
-{
-	make();
-	put(0, WORD_DEAD | 5);
-	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), 0);
-	assert_int_equal(unit_segments(), 2);
-	remove_both();
-}
-
-static void test_but_not_while_its_last_leaver_may_be_alive(void **state)
-{
-	pid_t pid;
-
-	make();
-	put(0, WORD_DEAD | 5);
-	pid = attach_elsewhere(10000);
-	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), EAGAIN);
-	end(pid);
-	pid = attach_elsewhere(300);
-	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), 0);
-	end(pid);
-	remove_both();
-}
-
-static void test_removal_refused_after_all(void **state)
-{
-	for (int nth = 1; nth <= 2; nth++) {
-		static struct hold h;
-
-		make();
-		join(&h);
-		fault_fail(FAULT_RMID, nth, EPERM);
-		hold_leave(&h);
-		assert_true(fault_clear());
-		assert_int_equal(value(), 0);
-		make();		/* where the data went, it is made again */
-		join(&h);
-		assert_int_equal(value(), 1);
-		hold_leave(&h);
-		assert_int_equal(unit_segments(), 0);
-	}
-}
-
-static void test_what_others_have_attached_stays(void **state)
-{
-	struct timespec start;
-	static struct hold h;
-	pid_t pid;
-
-	make();
-	join(&h);
-	pid = attach_elsewhere(10000);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	hold_leave(&h);
-	assert_in_range(ms_since(&start), 900, 1500);
-	assert_int_equal(unit_segments(), 2);
-	assert_int_equal(value(), 0);
-	end(pid);
-	/* Who lets go in time has been on its way. */
-	join(&h);
-	pid = attach_elsewhere(100);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	hold_leave(&h);
-	assert_in_range(ms_since(&start), 50, 500);
-	assert_int_equal(unit_segments(), 0);
-	end(pid);
-}
-
-static void test_ones_own_passing_attachments_do_not_count(void **state)
-{
-	static struct hold h;
-	void *at;
-
-	make();
-	join(&h);
-	assert_int_equal(sm_segment_attach(h.counter_id, true, &at), 0);
-	hold_leave(&h);
-	assert_int_equal(sm_segment_find(unit_counter_key('H')), -ENOENT);
-	assert_int_equal(sm_segment_find(unit_data_key('H')), -ENOENT);
-	sm_segment_detach(at);
-}
-
-/* But its other references do, even where the count has lost them. */
-static void test_ones_own_other_holds_do_count(void **state)
-{
-	static struct hold a, b;
-
-	make();
-	join(&a);
-	join(&b);
-	put(1, 9);
-	hold_leave(&a);
-	assert_int_equal(value(), 0);
-	assert_int_equal(unit_segments(), 2);
-	hold_leave(&b);
-	assert_int_equal(unit_segments(), 0);
-}
-
 static void *extra;
 
 static void attach_here(void *arg)
@@ -453,7 +188,7 @@ static void test_own_attachments_are_not_subtracted_twice(void **state)
 	assert_true(fault_clear());
 	sm_segment_detach(extra);
 	sm_segment_detach(at);
-	end(pid);
+	end_elsewhere(pid);
 	remove_both();
 }
 
@@ -486,23 +221,6 @@ static void test_a_fork_holds_no_reference(void **state)
 	assert_int_equal(unit_segments(), 0);
 }
 
-/* Somebody removed the counter, and the data has another one now: that one's holders use it. */
-static void test_an_orphaned_holder_does_not_remove_others_data(void **state)
-{
-	static struct hold old, new;
-
-	make();
-	join(&old);
-	sm_segment_remove(counter_id());
-	make();
-	join(&new);
-	hold_leave(&old);
-	assert_int_equal(new.data_id, data_id());
-	assert_int_equal(value(), 1);
-	hold_leave(&new);
-	assert_int_equal(unit_segments(), 0);
-}
-
 static const struct CMUnitTest tests[] = {
 	UNIT(test_join_and_leave),
 	UNIT(test_half_an_object_is_none),
@@ -510,18 +228,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_too_small),
 	UNIT(test_the_object_changes_while_joining),
 	UNIT(test_every_call_failing),
-	UNIT(test_a_dead_object_is_finished),
-	UNIT(test_a_late_helper_removes_nothing),
-	UNIT(test_who_may_not_remove_leaves_the_counter_at_0),
-	UNIT(test_who_may_not_finish_a_dead_object_revives_it),
-	UNIT(test_but_not_while_its_last_leaver_may_be_alive),
-	UNIT(test_removal_refused_after_all),
-	UNIT(test_what_others_have_attached_stays),
-	UNIT(test_ones_own_passing_attachments_do_not_count),
-	UNIT(test_ones_own_other_holds_do_count),
 	UNIT(test_own_attachments_are_not_subtracted_twice),
 	UNIT(test_a_fork_holds_no_reference),
-	UNIT(test_an_orphaned_holder_does_not_remove_others_data),
 };
 
 UNIT_MAIN(tests)
