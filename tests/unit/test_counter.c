@@ -175,77 +175,6 @@ static void test_no_swap_is_lost(void **state)
 	assert_int_equal(word_load(&at).seq, 2 * SWAPS);
 }
 
-/* What stands where magic and path should be is anything. */
-static void test_garbage_pages(void **state)
-{
-	struct sm_counter c;
-	struct page *page;
-	int id = make("/good");
-
-	assert_int_equal(sm_segment_attach(id, false, (void **)&page), 0);
-	page->version++;
-	assert_int_equal(sm_counter_load(id, &c), 0);
-	assert_string_equal(c.path, "");
-	page->version--;
-	memset(page->path, 'x', sizeof page->path);
-	assert_int_equal(sm_counter_load(id, &c), 0);
-	assert_string_equal(c.path, "");
-	page->magic++;
-	assert_int_equal(sm_counter_load(id, &c), 0);
-	assert_string_equal(c.path, "");
-	memset(page, 0xff, sizeof *page);
-	assert_int_equal(sm_counter_load(id, &c), 0);
-	assert_int_equal(c.value, -1);
-	assert_string_equal(c.path, "");
-	sm_segment_detach(page);
-	sm_segment_remove(id);
-}
-
-static _Atomic bool stop;
-
-static void *scribble(void *arg)
-{
-	unsigned long random = 88172645463325252UL;
-	struct page *page = arg;
-	volatile unsigned long *words = arg;
-
-	while (!atomic_load(&stop)) {
-		for (size_t i = 0; i < sizeof *page / sizeof *words; i++) {
-			random ^= random << 13;
-			random ^= random >> 7;
-			random ^= random << 17;
-			words[i] = random;
-		}
-		/* Now and then a page that looks right, without an end of its path. */
-		memcpy(&page->magic, "sMSMCTR1", 8);
-	}
-	return NULL;
-}
-
-static void test_content_that_changes_while_we_look(void **state)
-{
-	struct sm_counter c;
-	pthread_t thread;
-	void *page;
-	int id = make("/good"), value;
-
-	assert_int_equal(sm_segment_attach(id, false, &page), 0);
-	atomic_store(&stop, false);
-	assert_int_equal(pthread_create(&thread, NULL, scribble, page), 0);
-	for (int i = 0; i < 3000; i++) {
-		assert_int_equal(sm_counter_load(id, &c), 0);
-		assert_true(strnlen(c.path, sizeof c.path) < sizeof c.path);
-		value = sm_counter_decrement(id, NULL);
-		assert_true(value == 0 || value == -ERANGE);
-		assert_int_equal(sm_counter_leaked(id, &value), 0);
-		assert_true(value >= 0);
-	}
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
-	sm_segment_detach(page);
-	assert_int_equal(sm_segment_remove(id), 0);
-}
-
 /* A page that cannot be had: the segment's inode was truncated behind everybody's back. */
 static void test_a_truncated_segment_is_an_error_and_no_signal(void **state)
 {
@@ -380,8 +309,6 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_only_a_plausible_word_is_dead),
 	UNIT(test_only_0_is_left),
 	UNIT(test_no_swap_is_lost),
-	UNIT(test_garbage_pages),
-	UNIT(test_content_that_changes_while_we_look),
 	UNIT(test_a_truncated_segment_is_an_error_and_no_signal),
 	UNIT(test_a_huge_page_that_is_not_there),
 	UNIT(test_permissions),
