@@ -60,9 +60,14 @@ int sm_segment_find(key_t key)
 	return id < 0 ? -errno : id;
 }
 
-/* The kernel takes the slot from the low bits of ID, so a full id and a bare slot are both right. */
+/*
+ * The kernel takes the slot from the low bits of ID, so a full id and a bare slot are both right. (Zeros first: valgrind
+ * does not know this command, and takes for unset what only the kernel has set.)
+ */
 static int stat_slot(int id, struct shmid_ds *ds)
 {
+	*ds = (struct shmid_ds){ 0 };
+
 	int now = shmctl(id, SHM_STAT_ANY, ds);
 
 	return now < 0 ? gone_or(errno) : now;

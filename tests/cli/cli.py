@@ -20,9 +20,10 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [TESTS, TESTS + '/mount']
 import private  # noqa: E402
 import shm  # noqa: E402
+from private import patience  # noqa: E402
 
 NOBODY = 65534
-SECONDS = 30        # the longest that one run of smctl may take
+SECONDS = patience(30)      # the longest that one run of smctl may take
 
 
 class Ran:
@@ -36,6 +37,10 @@ class Ran:
 class Cli:
     def __init__(self):
         self.smctl = os.environ['SMCTL']
+        self.logs = tempfile.mkdtemp(prefix='smctl-log.')
+        os.chmod(self.logs, 0o777)
+        under = os.environ.get('SMFS_UNDER', '').replace('%LOG', self.logs + '/%p')
+        self.command = under.split() + [self.smctl]
         self.scratch = tempfile.mkdtemp(prefix='smctl-test.')
         os.chmod(self.scratch, 0o755)
         self.children = []
@@ -49,7 +54,7 @@ class Cli:
     def run(self, *args, stdin='', uid=None, env=None, umask=-1):
         """smctl's status and output. Bytes that are not UTF-8 come as surrogates, both ways."""
         drop = {'user': uid, 'group': uid, 'extra_groups': []} if uid else {}
-        done = subprocess.run([self.smctl] + list(args), input=stdin.encode(errors='surrogateescape'), umask=umask,
+        done = subprocess.run(self.command + list(args), input=stdin.encode(errors='surrogateescape'), umask=umask,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS,
                               env=dict(os.environ, **(env or {})), **drop)
         return Ran(done.returncode, done.stdout.decode(errors='surrogateescape'),
@@ -72,7 +77,7 @@ class Cli:
         return ran
 
     def spawn(self, *args, **more):
-        child = subprocess.Popen([self.smctl] + list(args), stdin=subprocess.DEVNULL, **more)
+        child = subprocess.Popen(self.command + list(args), stdin=subprocess.DEVNULL, **more)
         self.children.append(child)
         return child
 
@@ -94,7 +99,9 @@ class Cli:
         wrong = private.left_processes()
         for seg in shm.listing():
             shm.remove(seg.id)
+        wrong += private.complaints(self.logs)
         shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.logs)
         return wrong
 
 
@@ -113,7 +120,7 @@ def have(tool):
 
 
 def wait_for(true, what, seconds=5):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while not true():
         assert time.monotonic() < end, 'not within %g s: %s' % (seconds, what)
         time.sleep(0.005)
@@ -178,4 +185,4 @@ def run_one(test):
 
 def main(names):
     private.enter_all()
-    sys.exit(1 if private.run_all(names, run_one) else 0)
+    sys.exit(private.run_all(names, run_one))

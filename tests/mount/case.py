@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 
-from daemon import Daemon, WAIT, credentials, mount, wait_until
+from daemon import Daemon, WAIT, credentials, mount, patience, wait_until
 import shm
 
 SHELLS = {'bash': ['bash'], 'dash': ['dash'], 'busybox': ['busybox', 'sh']}
@@ -50,7 +50,7 @@ def shells():
 
 def sh(command, shell='bash', cwd=None, timeout=20, user=0, env=None):
     """(status, stdout, stderr) of COMMAND in that shell, in the C locale."""
-    done = subprocess.run(SHELLS[shell] + ['-c', command], cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL,
+    done = subprocess.run(SHELLS[shell] + ['-c', command], cwd=cwd, timeout=patience(timeout), stdin=subprocess.DEVNULL,
                           capture_output=True, preexec_fn=credentials(user),
                           env=dict(os.environ, LC_ALL='C', **(env or {})))
     return Result(done.returncode, done.stdout.decode('utf-8', 'surrogateescape'),
@@ -286,7 +286,7 @@ class Case:
         process = subprocess.Popen([os.environ['HOLDER'], self.keys + '/' + name, proj],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until(lambda: self.find(name, proj)[1] and self.count(name, proj) == before + 1,
-                   'the holder counts', WAIT)
+                   'the holder counts')
         return process
 
     @staticmethod

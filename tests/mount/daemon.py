@@ -7,10 +7,16 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import private  # noqa: E402
+from private import patience  # noqa: E402
+
 MNT_FORCE, MNT_DETACH = 1, 2
-WAIT = 10           # seconds until something that must happen counts as not happening
+
+WAIT = patience(10)     # seconds until something that must happen counts as not happening
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -38,15 +44,15 @@ def is_mounted(target):
     return any(t.startswith('fuse') for t in mounts_at(target))
 
 
-def wait_until(condition, what, seconds=WAIT):
+def wait_until(condition, what, seconds=10):
     """For what no descriptor announces. Returns the condition's value."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError('waited %g s in vain until %s' % (seconds, what))
+            raise AssertionError('waited %g s in vain until %s' % (patience(seconds), what))
         time.sleep(0.002)
 
 
@@ -86,8 +92,11 @@ class Daemon:
         self.mountpoint, self.user, self.foreground = mountpoint, user, foreground
         self.expected_status, self.may_complain = 0, False
         self.out_path, self.err_path = scratch + '/stdout', scratch + '/stderr'
-        # for instance valgrind
-        command = os.environ.get('SMFS_UNDER', '').split() + [os.environ['SMFS']] + (['-f'] if foreground else []) + arguments
+        self.logs = scratch + '/logs'
+        os.mkdir(self.logs)
+        os.chmod(self.logs, 0o777)
+        under = os.environ.get('SMFS_UNDER', '').replace('%LOG', self.logs + '/%p').split()     # for instance valgrind
+        command = under + [os.environ['SMFS']] + (['-f'] if foreground else []) + arguments
         with open(self.out_path, 'wb') as out, open(self.err_path, 'wb') as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                             cwd='/', umask=0o022, preexec_fn=credentials(user))
@@ -110,8 +119,8 @@ class Daemon:
         with open(self.err_path, errors='surrogateescape') as err:
             return err.read()
 
-    def wait(self, seconds=WAIT):
-        return self.process.wait(seconds)
+    def wait(self, seconds=10):
+        return self.process.wait(patience(seconds))
 
     def signal(self, number):
         os.kill(self.pid, number)
@@ -148,6 +157,7 @@ class Daemon:
             wrong.append('smfs exited with %s, expected %d' % (status, self.expected_status))
         if self.stderr() and not self.may_complain:
             wrong.append('smfs wrote to stderr, expected nothing: %r' % self.stderr())
+        wrong += private.complaints(self.logs)
         return wrong
 
     def abort(self):

@@ -17,10 +17,9 @@ import traceback
 
 from case import Case, in_child, own_segments
 from daemon import mount, umount, MNT_DETACH
+import private
 import shm
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import private  # noqa: E402
 
 USER = 65534        # who mounts in an @as_user test, and the stranger elsewhere
 DEADLINE = 25       # seconds for one test
@@ -56,10 +55,18 @@ def unmounted(test):
     return test
 
 
-def not_under_tsan(test):
-    """It makes the daemon jump out of a memcpy, which ThreadSanitizer's memcpy does not survive."""
-    test.left_out = 'SMFS_TSAN' in os.environ
-    return test
+def not_under(tool, why):
+    """The test is left out where smfs runs under that tool (SMFS_TOOL: tsan, valgrind)."""
+    def mark(test):
+        if os.environ.get('SMFS_TOOL') == tool:
+            test.left_out = why
+        return test
+    return mark
+
+
+VALGRIND_SHMAT = 'the shmat of valgrind has its own errors, and no room for large or huge pages'
+
+jumps = not_under('tsan', 'smfs jumps out of memcpy, which that of ThreadSanitizer does not survive')
 
 
 def deadline(seconds):
@@ -163,12 +170,14 @@ def run_one(test, base):
     """In a process of its own, so that descriptors and attachments of a test end with it."""
     scratch = base + '/' + test.__name__
     try:
-        wrong = in_child(lambda: run_case(test, base), become_reaper)
+        wrong, why = in_child(lambda: run_case(test, base), become_reaper)
     except Exception as e:
-        wrong = [str(e)]
+        wrong, why = [str(e)], None
     leftovers = left_over(scratch)
     reset_limits()
     shutil.rmtree(scratch, ignore_errors=True)
+    if why and not wrong and not leftovers:
+        raise private.NotRunnable(why)
     return wrong or leftovers       # after a failure, what is left over is a consequence
 
 
@@ -178,9 +187,10 @@ def become_reaper():
 
 
 def run_case(test, base):
+    """What was wrong, and why it could not run."""
     case = Case(test, base)
-    wrong = []
-    limit = getattr(test, 'deadline', DEADLINE)
+    wrong, why = [], None
+    limit = private.patience(getattr(test, 'deadline', DEADLINE))
     for seconds, act in ((limit, case.time_out), (limit + 15, lambda: give_up(test.__name__))):
         timer = threading.Timer(seconds, act)
         timer.daemon = True
@@ -189,6 +199,8 @@ def run_case(test, base):
         if not getattr(test, 'unmounted', False):
             case.start()
         run_body(test, case)
+    except private.NotRunnable as e:
+        why = str(e)
     except Exception as e:
         wrong.append(where(e))
     if wrong:
@@ -197,7 +209,7 @@ def run_case(test, base):
         wrong = case.finish()
     if case.late:
         wrong.append('did not end within %d s; the mount was aborted' % limit)
-    return wrong
+    return wrong, why
 
 
 def give_up(name):
@@ -208,10 +220,10 @@ def give_up(name):
 def main(names):
     enter_namespaces()
     base = prepare_machine()
-    failed = private.run_all(names, lambda test: run_one(test, base))
+    status = private.run_all(names, lambda test: run_one(test, base))
     umount(base, MNT_DETACH)
     os.rmdir(base)
-    sys.exit(1 if failed else 0)
+    sys.exit(status)
 
 
 LIMITS = read_limits()

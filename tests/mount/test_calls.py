@@ -172,6 +172,8 @@ def test_openat_and_chdir(m):
     os.close(directory)
 
 
+@harness.not_under('valgrind', harness.VALGRIND_SHMAT)
+@harness.not_under('tsan', 'ThreadSanitizer leaves no room for it in the address space')
 def test_a_segment_of_a_tebibyte(m):
     """Looked at, read and written in places: nobody walks over it."""
     m.key()

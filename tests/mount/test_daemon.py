@@ -245,6 +245,7 @@ def test_a_device_descriptor_for_each_thread(m):
     equal(m.daemon.stop(), [])
 
 
+@harness.not_under('tsan', 'a thread of ThreadSanitizer wakes ten times a second')
 def test_an_idle_daemon_does_not_wake(m):
     """Nothing runs by itself: no context switch of any thread while somebody else works."""
     m.key()

@@ -217,6 +217,7 @@ def test_our_own_attachments_are_not_counted(m):
         equal(one(m, of(shmid), 'access'), 'copy' if m.copying else 'native')
 
 
+@harness.not_under('valgrind', harness.VALGRIND_SHMAT)
 @harness.allow_other
 def test_what_a_stranger_may_not_see_is_said(m):
     m.key()

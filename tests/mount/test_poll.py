@@ -159,6 +159,7 @@ def switches(m):
     return total
 
 
+@harness.not_under('tsan', 'a thread of ThreadSanitizer wakes ten times a second')
 def test_the_daemon_sleeps_when_nobody_waits(m):
     m.key()
     data, counter = m.make(contents=b'x', count=3)

@@ -6,8 +6,10 @@ import mmap
 import os
 
 import harness
+import hugepages
 import shm
 from case import equal, errno_of, fails
+from private import NotRunnable
 
 SHM_HUGETLB, SHM_NORESERVE = 0o4000, 0o10000
 FULL = 20000
@@ -43,7 +45,7 @@ def outcome(call, *arguments):
         return errno.errorcode[e.errno]
 
 
-@harness.not_under_tsan
+@harness.jumps
 def test_every_operation_on_an_open_file_whose_pages_went(m):
     m.key()
     for left in (8192, 4096, 0):
@@ -70,7 +72,7 @@ def test_every_operation_on_an_open_file_whose_pages_went(m):
         m.remove()
 
 
-@harness.not_under_tsan
+@harness.jumps
 def test_every_operation_on_a_path_whose_pages_went(m):
     m.key()
     for left in (4096, 0):
@@ -90,7 +92,7 @@ def test_every_operation_on_a_path_whose_pages_went(m):
             os.unlink(m.at('app.key:A'))
 
 
-@harness.not_under_tsan
+@harness.jumps
 def test_punching_where_there_is_nothing(m):
     m.key()
     shmid, _ = m.make(contents=b'x' * FULL)
@@ -102,21 +104,23 @@ def test_punching_where_there_is_nothing(m):
     os.close(fd)
 
 
-def huge_segment(m, size):
+def huge_segment(m, key, size):
     """One of huge pages, of which none is there. shmget reserves nothing, so it succeeds."""
-    with open('/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages') as f:
-        equal(f.read(), '0\n', 'free huge pages on this machine')
-    return m.own(shm.get(m.keys_of()[0], size, shm.IPC_CREAT | SHM_HUGETLB | SHM_NORESERVE | 0o666))
+    try:
+        return m.own(shm.get(key, size, shm.IPC_CREAT | SHM_HUGETLB | SHM_NORESERVE | 0o666))
+    except OSError as e:
+        raise NotRunnable('no segment of huge pages is to be had: %s' % e)
 
 
-@harness.not_under_tsan
+@harness.jumps
 def test_huge_pages_of_an_empty_pool(m):
     m.key()
-    try:
-        huge_segment(m, 4 << 20)
-    except (OSError, AssertionError) as e:
-        print('     (left out: no such segment is to be had here: %s)' % e)
-        return
+    with hugepages.huge_pages(0):
+        on_huge_pages(m)
+
+
+def on_huge_pages(m):
+    huge_segment(m, m.keys_of()[0], 4 << 20)
     m.make(size=0)
     for flags in (os.O_RDONLY, os.O_RDWR):
         fd = os.open(m.at('app.key:A'), flags)
@@ -138,14 +142,11 @@ def test_huge_pages_of_an_empty_pool(m):
 def test_a_counter_of_huge_pages(m):
     m.key()
     m.make(contents=b'x', count=None)
-    try:
-        m.own(shm.get(m.keys_of()[1], 2 << 20, shm.IPC_CREAT | SHM_HUGETLB | SHM_NORESERVE | 0o666))
-    except OSError as e:
-        print('     (left out: no such segment is to be had here: %s)' % e)
-        return
-    fails('EIO', m.read, 'app.key:A.refcount')
-    fails('EIO', m.refcount, 'decr')
-    fails('EIO', m.refcount, 'reap')
+    with hugepages.huge_pages(0):
+        huge_segment(m, m.keys_of()[1], 2 << 20)
+        fails('EIO', m.read, 'app.key:A.refcount')
+        fails('EIO', m.refcount, 'decr')
+        fails('EIO', m.refcount, 'reap')
     m.read('app.key:A.info')
     equal(m.read('app.key:A'), b'x')
     alive(m)

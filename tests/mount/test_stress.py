@@ -139,7 +139,7 @@ def cut(shmid, size=0):
     shm.detach(address)
 
 
-@harness.not_under_tsan
+@harness.jumps
 def test_pages_that_go_while_it_is_open_are_eio(m):
     """The daemon has just attached all of it: touching what is gone now is a SIGBUS there."""
     m.key()
@@ -161,7 +161,7 @@ def test_pages_that_go_while_it_is_open_are_eio(m):
         m.remove()
 
 
-@harness.not_under_tsan
+@harness.jumps
 def test_pages_that_are_gone_before(m):
     """shmat then maps less than the segment's size, or nothing (EINVAL); or more, over whatever lies behind."""
     m.key()

@@ -36,6 +36,22 @@ void unit_remove_key(void)
 		unlink(unit_key);
 }
 
+static bool skipped;
+
+void unit_skip(const char *why)
+{
+	if (getenv("SMFS_TESTS_MUST_RUN"))
+		fail_msg("cannot run: %s", why);
+	print_message("skipped: %s\n", why);
+	skipped = true;
+	skip();
+}
+
+int unit_result(int failed)
+{
+	return failed ? 1 : skipped ? 77 : 0;
+}
+
 int unit_segments(void)
 {
 	struct sm_segment *list;
