@@ -37,10 +37,6 @@ class Ran:
 class Cli:
     def __init__(self):
         self.smctl = os.environ['SMCTL']
-        self.logs = tempfile.mkdtemp(prefix='smctl-log.')
-        os.chmod(self.logs, 0o777)
-        under = os.environ.get('SMFS_UNDER', '').replace('%LOG', self.logs + '/%p')
-        self.command = under.split() + [self.smctl]
         self.scratch = tempfile.mkdtemp(prefix='smctl-test.')
         os.chmod(self.scratch, 0o755)
         self.children = []
@@ -54,7 +50,7 @@ class Cli:
     def run(self, *args, stdin='', uid=None, env=None, umask=-1):
         """smctl's status and output. Bytes that are not UTF-8 come as surrogates, both ways."""
         drop = {'user': uid, 'group': uid, 'extra_groups': []} if uid else {}
-        done = subprocess.run(self.command + list(args), input=stdin.encode(errors='surrogateescape'), umask=umask,
+        done = subprocess.run([self.smctl] + list(args), input=stdin.encode(errors='surrogateescape'), umask=umask,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS,
                               env=dict(os.environ, **(env or {})), **drop)
         return Ran(done.returncode, done.stdout.decode(errors='surrogateescape'),
@@ -77,7 +73,7 @@ class Cli:
         return ran
 
     def spawn(self, *args, **more):
-        child = subprocess.Popen(self.command + list(args), stdin=subprocess.DEVNULL, **more)
+        child = subprocess.Popen([self.smctl] + list(args), stdin=subprocess.DEVNULL, **more)
         self.children.append(child)
         return child
 
@@ -99,9 +95,7 @@ class Cli:
         wrong = private.left_processes()
         for seg in shm.listing():
             shm.remove(seg.id)
-        wrong += private.complaints(self.logs)
         shutil.rmtree(self.scratch, ignore_errors=True)
-        shutil.rmtree(self.logs)
         return wrong
 
 

@@ -40,7 +40,7 @@ def allow_other(test):
 def as_user(test):
     """An ordinary user mounts, works and unmounts; KEYDIR and the mount point are that user's."""
     test.user = USER
-    return test
+    return not_under('valgrind', 'what an ordinary user starts under valgrind does not come to mount')(test)
 
 
 def killed(test):

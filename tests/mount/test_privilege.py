@@ -105,6 +105,7 @@ def test_an_ordinary_users_daemon_has_nothing(m):
 
 
 @harness.allow_other
+@harness.not_under('valgrind', 'valgrind has a log open')
 def test_the_daemon_gives_nobody_its_descriptors(m):
     """What it holds is closed on exec, and /proc/PID/fd is closed to others."""
     work(m)
