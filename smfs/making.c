@@ -253,10 +253,14 @@ int making_commit(struct staged *s, off_t size)
 	struct sm_segment now;
 
 	if (s->withdrawn)
-		return 0;
+		return s->verdict;
 
 	int err = s->made ? update(s, size) : make(s, (size_t)size);
 
+	if (err == -EEXIST) {	/* the key is somebody else's */
+		s->withdrawn = true;
+		s->verdict = err;
+	}
 	/* removed between two of our calls? Nobody else's word is taken for it: the bytes are given up with it */
 	if (err == -EIDRM && s->made && look(s, &now) == 0 && s->withdrawn)
 		return 0;

@@ -289,9 +289,18 @@ def test_a_long_listing_is_linear(m):
         limit.write('32768')
     took = {}
     made = []
+
+    def measure(few):
+        """ls, ipcs; more than once where others take the processor, while what READDIRPLUS told runs out of its millisecond."""
+        best = [float('inf')] * 2
+        for _ in range(12):
+            best = [min(b, cost(m, *c)) for b, c in zip(best, (('ls', '-l', m.at('.id')), ('ipcs', '-m')))]
+            if best[0] <= 3 * best[1] and best[0] <= 15 * few:
+                break
+        return best
     for count in (4096, 32768):
         made += [shm.get(shm.IPC_PRIVATE, 1, 0o600) for _ in range(count - len(made))]
-        took[count] = [min(cost(m, *c) for _ in range(3)) for c in (('ls', '-l', m.at('.id')), ('ipcs', '-m'))]
+        took[count] = measure(took[4096][0] if took else float('inf'))
     equal(len(os.listdir(m.at('.id'))), 32768)
     for shmid in made:
         shm.remove(shmid)
