@@ -136,6 +136,14 @@ def test_a_limit_that_is_met_is_said_once(m):
         log.close()
 
 
+def exceed_the_share(m):
+    """One line is logged: a user met -o staged=64K."""
+    fd = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
+    equal(errno_of(os.pwrite, fd, b'x' * 70000, 0), 'ENOSPC')
+    os.close(fd)
+    m.sh('rm -f app.key:A')
+
+
 @harness.unmounted
 def test_a_log_that_nobody_reads(m):
     """Whoever asks something of the mount is answered all the same, and the next line says that one was lost."""
@@ -144,14 +152,12 @@ def test_a_log_that_nobody_reads(m):
     try:
         junk = log.fill()
         pid = in_background(m, '-o', 'staged=64K')      # whose first line is lost
-        fd = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
+        equal('.id' in os.listdir(m.mnt), True, 'it serves')
         for _ in range(junk):
             equal(log.line(), 'junk')
-        equal(errno_of(os.pwrite, fd, b'x' * 70000, 0), 'ENOSPC')
+        exceed_the_share(m)
         has(log.line(), '<28>', 'smfs[%d]: ' % pid, 'lines lost before this one, since nobody read: 1')
         has(log.line(), 'user 0', '65536', 'staged')
-        os.close(fd)
-        m.sh('rm -f app.key:A')
         end(m, pid)
     finally:
         log.close()
@@ -166,11 +172,8 @@ def test_a_log_that_is_started_anew(m):
         pid = in_background(m, '-o', 'staged=64K')
         log.line()
         log.restart()
-        fd = os.open(m.at('app.key:A'), os.O_CREAT | os.O_WRONLY)
-        equal(errno_of(os.pwrite, fd, b'x' * 70000, 0), 'ENOSPC')
+        exceed_the_share(m)
         has(log.line(), 'user 0', '65536', 'staged')
-        os.close(fd)
-        m.sh('rm -f app.key:A')
         end(m, pid)
     finally:
         log.close()

@@ -38,16 +38,6 @@ int value(void)
 	return value;
 }
 
-void put(int counter, uint32_t seq)
-{
-	struct word w = { counter, seq };
-	void *at;
-
-	assert_int_equal(sm_segment_attach(counter_id(), false, &at), 0);
-	memcpy(at, &w, sizeof w);
-	sm_segment_detach(at);
-}
-
 unsigned long nattch(int id)
 {
 	struct sm_segment seg = { 0 };
@@ -56,30 +46,17 @@ unsigned long nattch(int id)
 	return seg.nattch;
 }
 
-pid_t attach_elsewhere(int ms)
+static void stay_attached(void *ms)
 {
-	int ready[2];
-	char byte;
-	pid_t pid;
-
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (pid == 0) {
-		if (shmat(counter_id(), NULL, 0) == (void *)-1 || write(ready[1], "x", 1) != 1)
-			_exit(1);
-		nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
-		_exit(0);
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	close(ready[1]);
-	return pid;
+	if (shmat(counter_id(), NULL, 0) == (void *)-1)
+		_exit(1);
+	unit_ready();
+	nanosleep(&(struct timespec){ *(int *)ms / 1000, *(int *)ms % 1000 * 1000000L }, NULL);
 }
 
-void end_elsewhere(pid_t pid)
+pid_t attach_elsewhere(int ms)
 {
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	return unit_start(stay_attached, &ms);
 }
 
 void join(struct hold *h)

@@ -15,8 +15,6 @@ int counter_id(void);
 
 /* The counter's int; -1000 if there is none. */
 int value(void);
-/* Write the counter's word, as a stranger would. */
-void put(int counter, uint32_t seq);
 unsigned long nattch(int id);
 
 /* Where H stands is known to the library until it leaves. */
@@ -24,6 +22,5 @@ void join(struct hold *h);
 
 /* Another process that has the counter attached, for MS milliseconds. */
 pid_t attach_elsewhere(int ms);
-void end_elsewhere(pid_t pid);
 
 #endif

@@ -17,16 +17,6 @@ static int make(const char *path)
 	return id;
 }
 
-static void put(int id, int value, uint32_t seq)
-{
-	struct word w = { value, seq };
-	void *at;
-
-	assert_int_equal(sm_segment_attach(id, false, &at), 0);
-	memcpy(at, &w, sizeof w);
-	sm_segment_detach(at);
-}
-
 static uint32_t seq_of(int id)
 {
 	struct word w;
@@ -86,7 +76,7 @@ static void test_a_segment_of_four_bytes(void **state)
 	struct sm_counter c;
 	int id = sm_segment_create(unit_counter_key('A'), 4, 0666), value;
 
-	put(id, 2, 0);
+	unit_put_word(id, 2, 0);
 	assert_int_equal(sm_counter_load(id, &c), 0);
 	assert_int_equal(c.value, 2);
 	assert_string_equal(c.path, "");
@@ -110,18 +100,18 @@ static void test_decrement_never_goes_below_zero(void **state)
 	int id = make(NULL), value = 77;
 
 	for (int i = 0; i < 4; i++) {
-		put(id, garbage[i], 5);
+		unit_put_word(id, garbage[i], 5);
 		assert_int_equal(sm_counter_decrement(id, &value), -ERANGE);
 		assert_int_equal(sm_counter_value(id, &value), 0);
 		assert_int_equal(value, garbage[i]);
 		assert_int_equal(seq_of(id), 5);
 	}
-	put(id, INT_MAX, 0x7fffffff);
+	unit_put_word(id, INT_MAX, 0x7fffffff);
 	assert_int_equal(sm_counter_decrement(id, &value), 0);
 	assert_int_equal(value, INT_MAX - 1);
 	assert_int_equal(seq_of(id), 0);
 	/* Being removed: there is nothing to take off any more. */
-	put(id, 1, WORD_DEAD | 3);
+	unit_put_word(id, 1, WORD_DEAD | 3);
 	assert_int_equal(sm_counter_decrement(id, &value), -ERANGE);
 	sm_segment_remove(id);
 }

@@ -48,18 +48,18 @@ static void test_garbage_in_the_counter(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		make();
-		put(garbage[i], 0xffffffff);
+		unit_put_word(counter_id(), garbage[i], 0xffffffff);
 		join(&h);
 		assert_int_equal(value(), 1);
-		put(garbage[i], 0xffffffff);
+		unit_put_word(counter_id(), garbage[i], 0xffffffff);
 		hold_leave(&h);
 		assert_int_equal(unit_segments(), 0);
 	}
 	make();
-	put(INT_MAX, 0);
+	unit_put_word(counter_id(), INT_MAX, 0);
 	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), -EOVERFLOW);
 	assert_int_equal(value(), INT_MAX);
-	put(INT_MAX - 1, 0);
+	unit_put_word(counter_id(), INT_MAX - 1, 0);
 	join(&h);
 	assert_int_equal(value(), INT_MAX);
 	hold_leave(&h);
@@ -150,18 +150,18 @@ static void test_every_call_failing(void **state)
 			if (r == 0) {
 				/* Taken for "the keys name something else", and tried again. */
 				assert_int_equal(value(), 1);
-				put(2, 0);
+				unit_put_word(counter_id(), 2, 0);
 				hold_leave(&h);
-				put(0, 0);
+				unit_put_word(counter_id(), 0, 0);
 				continue;
 			}
 			assert_int_equal(r, -ENOMEM);
 			assert_int_equal(value(), 0);
 			assert_int_equal(nattch(data_id()) + nattch(counter_id()), 0);
 		}
-		put(2, 0);
+		unit_put_word(counter_id(), 2, 0);
 		hold_leave(&h);
-		put(0, 0);
+		unit_put_word(counter_id(), 0, 0);
 	}
 	remove_both();
 }
@@ -188,7 +188,7 @@ static void test_own_attachments_are_not_subtracted_twice(void **state)
 	assert_true(fault_clear());
 	sm_segment_detach(extra);
 	sm_segment_detach(at);
-	end_elsewhere(pid);
+	unit_end(pid);
 	remove_both();
 }
 

@@ -26,38 +26,26 @@ struct attach {
 	bool elsewhere;		/* in another IPC namespace, where this id is another segment */
 };
 
-static pid_t start(struct attach a)
+static void attach(void *arg)
 {
-	int ready[2];
-	char byte;
-	pid_t pid;
+	struct attach a = *(struct attach *)arg;
 
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_NAME, a.comm);
-		if (a.elsewhere && (unshare(CLONE_NEWIPC) < 0 || (a.id = make()) < 0))
-			_exit(1);
-		if (a.uid)
-			unit_become(a.uid, a.uid);
-		for (int i = 0; i < a.times; i++) {
-			if (shmat(a.id, NULL, a.flags) == (void *)-1)
-				_exit(1);
-		}
-		if (write(ready[1], "x", 1) == 1)
-			pause();
+	prctl(PR_SET_NAME, a.comm);
+	if (a.elsewhere && (unshare(CLONE_NEWIPC) < 0 || (a.id = make()) < 0))
 		_exit(1);
+	if (a.uid)
+		unit_become(a.uid, a.uid);
+	for (int i = 0; i < a.times; i++) {
+		if (shmat(a.id, NULL, a.flags) == (void *)-1)
+			_exit(1);
 	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	return pid;
+	unit_ready();
+	pause();
 }
 
-static void end(pid_t pid)
+static pid_t start(struct attach a)
 {
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	return unit_start(attach, &a);
 }
 
 static void test_nobody(void **state)
@@ -100,9 +88,9 @@ static void test_everything_about_a_holder(void **state)
 	assert_int_equal(list[2].id, other);
 	assert_int_equal(list[2].pid, both);
 	free(list);
-	end(reader);
-	end(writer);
-	end(both);
+	unit_end(reader);
+	unit_end(writer);
+	unit_end(both);
 	assert_int_equal(sm_holder_list(-1, &list, NULL), 0);
 	free(list);
 	sm_segment_remove(id);
@@ -118,7 +106,7 @@ static void test_a_removed_segment_still_has_holders(void **state)
 	sm_segment_remove(id);
 	assert_int_equal(sm_holder_list(id, &list, NULL), 1);
 	free(list);
-	end(pid);
+	unit_end(pid);
 }
 
 static void test_another_namespace_is_not_ours(void **state)
@@ -128,7 +116,7 @@ static void test_another_namespace_is_not_ours(void **state)
 
 	assert_int_equal(sm_holder_list(-1, &list, NULL), 0);
 	free(list);
-	end(pid);
+	unit_end(pid);
 }
 
 static int list_as_a_stranger(void *arg)
@@ -150,8 +138,8 @@ static void test_who_cannot_be_seen_is_counted(void **state)
 	pid_t theirs = start((struct attach){ .id = id, .times = 1, .comm = "x", .uid = 4242 });
 
 	assert_int_equal(unit_in_child(list_as_a_stranger, &id), 0);
-	end(roots);
-	end(theirs);
+	unit_end(roots);
+	unit_end(theirs);
 	sm_segment_remove(id);
 }
 

@@ -70,13 +70,13 @@ static void test_what_others_have_attached_stays(void **state)
 	assert_true(ms_since(&start) >= 900);
 	assert_int_equal(unit_segments(), 2);
 	assert_int_equal(value(), 0);
-	end_elsewhere(pid);
+	unit_end(pid);
 	/* Who lets go in time has been on its way. */
 	join(&h);
 	pid = attach_elsewhere(100);
 	hold_leave(&h);
 	assert_int_equal(unit_segments(), 0);
-	end_elsewhere(pid);
+	unit_end(pid);
 }
 
 static void test_ones_own_passing_attachments_do_not_count(void **state)
@@ -101,7 +101,7 @@ static void test_ones_own_other_holds_do_count(void **state)
 	make();
 	join(&a);
 	join(&b);
-	put(1, 9);
+	unit_put_word(counter_id(), 1, 9);
 	hold_leave(&a);
 	assert_int_equal(value(), 0);
 	assert_int_equal(unit_segments(), 2);
@@ -131,18 +131,18 @@ static void test_a_dead_object_is_finished(void **state)
 	static struct hold h;
 
 	make();
-	put(0, WORD_DEAD | 5);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 5);
 	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), -ENOENT);
 	assert_int_equal(unit_segments(), 0);
 	/* An old program counted on top of it. */
 	make();
-	put(1, WORD_DEAD | 5);
+	unit_put_word(counter_id(), 1, WORD_DEAD | 5);
 	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), -ENOENT);
 	assert_int_equal(unit_segments(), 0);
 	/* A holder that finds its object dead leaves it to whoever is removing it. */
 	make();
 	join(&h);
-	put(0, WORD_DEAD | 5);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 5);
 	hold_leave(&h);
 	assert_int_equal(unit_segments(), 2);
 	remove_both();
@@ -150,7 +150,7 @@ static void test_a_dead_object_is_finished(void **state)
 
 static void revive(void *arg)
 {
-	put(1, 6);
+	unit_put_word(counter_id(), 1, 6);
 }
 
 /* Between seeing that it is dead and helping, another took it back into use. */
@@ -162,14 +162,14 @@ static void test_a_late_helper_removes_nothing(void **state)
 	make();
 	data = data_id();
 	counter = counter_id();
-	put(0, WORD_DEAD | 5);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 5);
 	fault_hook(FAULT_SHMGET, 3, revive, NULL);
 	join(&h);
 	assert_true(fault_clear());
 	assert_int_equal(h.data_id, data);
 	assert_int_equal(h.counter_id, counter);
 	assert_int_equal(value(), 2);
-	put(1, 9);
+	unit_put_word(counter_id(), 1, 9);
 	hold_leave(&h);
 	assert_int_equal(unit_segments(), 0);
 }
@@ -177,7 +177,7 @@ static void test_a_late_helper_removes_nothing(void **state)
 static void test_who_may_not_finish_a_dead_object_revives_it(void **state)
 {
 	make();
-	put(0, WORD_DEAD | 5);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 5);
 	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), 0);
 	assert_int_equal(unit_segments(), 2);
 	remove_both();
@@ -188,13 +188,13 @@ static void test_but_not_while_its_last_leaver_may_be_alive(void **state)
 	pid_t pid;
 
 	make();
-	put(0, WORD_DEAD | 5);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 5);
 	pid = attach_elsewhere(10000);
 	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), EAGAIN);
-	end_elsewhere(pid);
+	unit_end(pid);
 	pid = attach_elsewhere(300);
 	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), 0);
-	end_elsewhere(pid);
+	unit_end(pid);
 	remove_both();
 }
 

@@ -31,16 +31,6 @@ static void remove_both(void *arg)
 	sm_segment_remove(counter_id());
 }
 
-static void put(int counter, uint32_t seq)
-{
-	struct word w = { counter, seq };
-	void *at;
-
-	assert_int_equal(sm_segment_attach(counter_id(), false, &at), 0);
-	memcpy(at, &w, sizeof w);
-	sm_segment_detach(at);
-}
-
 /* A living pair, of SIZE bytes, with nobody attached. */
 static void check_pair(size_t size)
 {
@@ -98,7 +88,7 @@ static void test_a_missing_half_is_made(void **state)
 	struct sm_counter c;
 
 	assert_int_equal(make(5000), 0);
-	put(3, 8);
+	unit_put_word(counter_id(), 3, 8);
 	sm_segment_remove(data_id());
 	assert_int_equal(make(6000), 0);
 	check_pair(6000);
@@ -132,13 +122,13 @@ static void test_a_dead_pair_is_finished_first(void **state)
 	assert_int_equal(make(5000), 0);
 	data = data_id();
 	counter = counter_id();
-	put(0, WORD_DEAD | 3);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 3);
 	assert_int_equal(make(4000), 0);
 	assert_int_not_equal(data_id(), data);
 	assert_int_not_equal(counter_id(), counter);
 	check_pair(4000);
 	/* Its last leaver died after removing the data. */
-	put(0, WORD_DEAD | 3);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 3);
 	sm_segment_remove(data_id());
 	assert_int_equal(make(100), 0);
 	check_pair(100);
@@ -204,7 +194,7 @@ static void make_data(void *arg)
 static void kill_word(void *arg)
 {
 	if (counter_id() >= 0)
-		put(0, WORD_DEAD | 11);
+		unit_put_word(counter_id(), 0, WORD_DEAD | 11);
 }
 
 /* Whatever somebody else does at any step before the last look, a living pair is there in the end. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "unit.h"
+#include "reaped.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,47 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static int data, counter;
-
-static void make(void)
-{
-	size_t found;
-
-	assert_int_equal(pair_create(unit_data_key('R'), 4096, 0666, unit_key, &found), 0);
-	data = sm_segment_find(unit_data_key('R'));
-	counter = sm_segment_find(unit_counter_key('R'));
-}
-
-static void remove_both(void)
-{
-	sm_segment_remove(data);
-	sm_segment_remove(counter);
-}
-
-static int value(void)
-{
-	int value = -1000;
-
-	sm_counter_value(counter, &value);
-	return value;
-}
-
 static int leaked(void)
 {
 	int leaked = -1000;
 
 	sm_counter_leaked(counter, &leaked);
 	return leaked;
-}
-
-static void put(int v, uint32_t seq)
-{
-	struct word w = { v, seq };
-	void *at;
-
-	assert_int_equal(sm_segment_attach(counter, false, &at), 0);
-	memcpy(at, &w, sizeof w);
-	sm_segment_detach(at);
 }
 
 static long now_ms(void)
@@ -61,43 +26,6 @@ static long now_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Another program, laid out as the class does it: attach, plain ++, then WHAT until it is killed. */
-static pid_t old_holder(void (*what)(int *at))
-{
-	int ready[2], *at;
-	char byte;
-	pid_t pid;
-
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		at = shmat(counter, NULL, 0);
-		if (at == (void *)-1)
-			_exit(1);
-		++*at;
-		if (write(ready[1], "x", 1) != 1)
-			_exit(1);
-		for (;;)
-			what(at);
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	close(ready[1]);
-	return pid;
-}
-
-static void rest(int *at)
-{
-	pause();
-}
-
-static void end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
 static void test_nothing_leaked_is_told_at_once(void **state)
 {
 	const int values[] = { 0, -1, INT_MIN };
@@ -106,7 +34,7 @@ static void test_nothing_leaked_is_told_at_once(void **state)
 
 	make();
 	for (int i = 0; i < 3; i++) {
-		put(values[i], 7);
+		unit_put_word(counter, values[i], 7);
 		assert_int_equal(leaked(), 0);
 		from = to = 99;
 		assert_int_equal(sm_counter_reap(counter, 3000, &from, &to), 0);
@@ -129,7 +57,7 @@ static void test_the_dead_are_taken_off_and_the_living_stay(void **state)
 	dead = old_holder(rest);
 	assert_int_equal(value(), 2);
 	assert_int_equal(leaked(), 0);
-	end(dead);
+	unit_end(dead);
 	assert_int_equal(leaked(), 1);
 	start = now_ms();
 	assert_int_equal(sm_counter_reap(counter, 3000, &from, &to), 0);
@@ -138,7 +66,7 @@ static void test_the_dead_are_taken_off_and_the_living_stay(void **state)
 	assert_int_equal(to, 1);
 	assert_int_equal(value(), 1);
 	assert_int_equal(leaked(), 0);
-	end(alive);
+	unit_end(alive);
 	assert_int_equal(sm_counter_reap(counter, 3000, &from, &to), 0);
 	assert_int_equal(value(), 0);
 	/* Frees nothing. */
@@ -169,7 +97,7 @@ static void test_no_repair_while_somebody_comes_and_goes(void **state)
 	int from = 99, to = 99;
 
 	make();
-	put(3, 1);
+	unit_put_word(counter, 3, 1);
 	fault_hook(FAULT_STAT, 1, pass_by, NULL);
 	assert_int_equal(sm_counter_reap(counter, 20, &from, &to), -EAGAIN);
 	assert_true(fault_clear());
@@ -273,7 +201,7 @@ static void juggle_under_a_repair(bool we_stamp)
 	j = juggler_start();
 	j.we_stamp = we_stamp;
 	rests = old_holder(rest);
-	put(3, 0);
+	unit_put_word(counter, 3, 0);
 	fault_hook(FAULT_STAT, 2, leave_for_this_look, &j);	/* one in attaching */
 	fault_hook(FAULT_OPEN, 1, join_after_this_look, &j);
 	assert_int_equal(sm_counter_reap(counter, 0, &from, &to), 0);
@@ -281,8 +209,8 @@ static void juggle_under_a_repair(bool we_stamp)
 	assert_int_equal(from, 3);
 	assert_int_equal(to, 2);
 	assert_true(fault_clear());
-	end(rests);
-	end(j.pid);
+	unit_end(rests);
+	unit_end(j.pid);
 	close(j.order);
 	close(j.done);
 	remove_both();
@@ -311,7 +239,7 @@ static void test_a_count_after_the_last_look(void **state)
 
 	make();
 	assert_int_equal(sm_segment_attach(counter, false, &at), 0);
-	put(3, 1);
+	unit_put_word(counter, 3, 1);
 	fault_hook(FAULT_OPEN, 2, one_more, at);
 	assert_int_equal(sm_counter_reap(counter, 0, &from, &to), 0);
 	assert_true(fault_clear());
@@ -332,237 +260,12 @@ static void test_ones_own_reference_is_alive(void **state)
 	assert_int_equal(sm_counter_reap(counter, 3000, &from, &to), 0);
 	assert_int_equal(from, 1);
 	assert_int_equal(to, 1);
-	put(2, 1);
+	unit_put_word(counter, 2, 1);
 	assert_int_equal(leaked(), 1);
 	assert_int_equal(sm_counter_reap(counter, 3000, &from, &to), 0);
 	assert_int_equal(to, 1);
 	hold_leave(&h);
 	assert_int_equal(unit_segments(), 0);
-}
-
-static void test_the_last_repair_frees(void **state)
-{
-	bool freed = false;
-	int from, to;
-
-	make();
-	put(2, 1);
-	assert_int_equal(sm_counter_reap_free(counter, data, 3000, &from, &to, &freed), 0);
-	assert_int_equal(from, 2);
-	assert_int_equal(to, 0);
-	assert_true(freed);
-	assert_int_equal(unit_segments(), 0);
-	assert_int_equal(sm_counter_reap_free(counter, data, 3000, NULL, NULL, NULL), -EIDRM);
-}
-
-static void test_who_is_not_repaired_is_not_freed(void **state)
-{
-	bool freed = true;
-	int from, to;
-	pid_t alive;
-
-	make();
-	/* Made, and never held. */
-	assert_int_equal(sm_counter_reap_free(counter, data, 3000, &from, &to, &freed), 0);
-	assert_false(freed);
-	alive = old_holder(rest);
-	put(3, 1);
-	assert_int_equal(sm_counter_reap_free(counter, data, 3000, &from, &to, &freed), 0);
-	assert_int_equal(from, 3);
-	assert_int_equal(to, 1);
-	assert_false(freed);
-	assert_int_equal(unit_segments(), 2);
-	end(alive);
-	remove_both();
-}
-
-static int reap_as_a_stranger(void *arg)
-{
-	bool freed = true;
-	int from, to;
-
-	unit_become(4242, 4242);
-	if (sm_counter_reap_free(counter, data, 3000, &from, &to, &freed) != -EPERM)
-		return 1;
-	return from == 1 && to == 0 && !freed ? 0 : 2;
-}
-
-static void test_who_may_not_free_leaves_the_counter_at_0(void **state)
-{
-	make();
-	put(1, 1);
-	assert_int_equal(unit_in_child(reap_as_a_stranger, NULL), 0);
-	assert_int_equal(unit_segments(), 2);
-	assert_int_equal(value(), 0);
-	/* Refused although it looked allowed. */
-	put(1, 1);
-	fault_fail(FAULT_RMID, 1, EPERM);
-	assert_int_equal(sm_counter_reap_free(counter, data, 3000, NULL, NULL, NULL), -EPERM);
-	assert_int_equal(value(), 0);
-	assert_int_equal(unit_segments(), 2);
-	remove_both();
-}
-
-static void test_what_a_dead_leaver_began_is_finished(void **state)
-{
-	bool freed = false;
-	pid_t leaver;
-
-	make();
-	leaver = old_holder(rest);
-	put(0, WORD_DEAD | 3);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), -EBUSY);
-	assert_false(freed);
-	assert_int_equal(unit_segments(), 2);
-	end(leaver);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
-	assert_true(freed);
-	assert_int_equal(unit_segments(), 0);
-	/* He got as far as the data. */
-	make();
-	put(0, WORD_DEAD | 3);
-	sm_segment_remove(data);
-	assert_int_equal(sm_counter_reap_free(counter, -1, 0, NULL, NULL, &freed), 0);
-	assert_true(freed);
-	assert_int_equal(unit_segments(), 0);
-}
-
-static void test_a_counter_without_data(void **state)
-{
-	bool freed = true;
-
-	/* Somebody is making the object, maybe. */
-	make();
-	sm_segment_remove(data);
-	assert_int_equal(sm_counter_reap_free(counter, -1, 0, NULL, NULL, &freed), 0);
-	assert_false(freed);
-	/* An old program died between removing the two. */
-	put(1, 0);
-	assert_int_equal(sm_counter_reap_free(counter, -1, 1000, NULL, NULL, &freed), 0);
-	assert_true(freed);
-	assert_int_equal(unit_segments(), 0);
-	/* And where there is data after all. */
-	make();
-	put(0, WORD_DEAD | 5);
-	assert_int_equal(sm_counter_reap_free(counter, -1, 0, NULL, NULL, &freed), 0);
-	assert_false(freed);
-	remove_both();
-}
-
-/* The last leaver went while somebody had the counter attached who does not count. */
-static void test_what_a_leaver_left_to_nobody_is_freed(void **state)
-{
-	static struct hold h;
-	bool freed = true;
-	pid_t other;
-
-	make();
-	assert_int_equal(hold_join(&h, unit_data_key('R'), 0), 0);
-	other = old_holder(rest);
-	put(1, 1);
-	hold_leave(&h);
-	assert_int_equal(value(), 0);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), -EBUSY);
-	assert_false(freed);
-	end(other);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
-	assert_true(freed);
-	assert_int_equal(unit_segments(), 0);
-}
-
-/* A forked child of the dead has the data only. */
-static void test_what_is_in_use_is_freed_later(void **state)
-{
-	bool freed = true;
-	int from, to;
-	void *at;
-	pid_t child;
-
-	make();
-	assert_int_equal(sm_segment_attach(data, false, &at), 0);
-	child = fork();
-	if (child == 0)
-		for (;;)
-			pause();
-	sm_segment_detach(at);
-	put(1, 1);
-	assert_int_equal(sm_counter_reap_free(counter, data, 1000, &from, &to, &freed), -EBUSY);
-	assert_int_equal(from, 1);
-	assert_int_equal(to, 0);
-	assert_false(freed);
-	assert_int_equal(unit_segments(), 2);
-	end(child);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, &from, &to, &freed), 0);
-	assert_int_equal(from, 0);
-	assert_true(freed);
-	assert_int_equal(unit_segments(), 0);
-}
-
-/* Whatever changes the counter afterwards, it is another story. */
-static void test_only_what_was_left_last_is_freed(void **state)
-{
-	static struct hold h;
-	bool freed = true;
-
-	make();
-	put(0, WORD_LEFT | 1);
-	assert_int_equal(hold_join(&h, unit_data_key('R'), 0), 0);
-	assert_int_equal(sm_counter_decrement(counter, NULL), 0);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
-	assert_false(freed);
-	put(1, WORD_LEFT | 1);
-	assert_int_equal(sm_counter_reap_free(counter, data, 0, NULL, NULL, &freed), 0);
-	assert_false(freed);
-	hold_leave(&h);
-	assert_int_equal(unit_segments(), 0);
-}
-
-static void replace_data(void *arg)
-{
-	sm_segment_remove(data);
-	assert_true(sm_segment_create(unit_data_key('R'), 4096, 0666) >= 0);
-}
-
-/* The data segment is another than the one that the caller found. */
-static void test_a_pair_torn_apart_is_not_freed(void **state)
-{
-	bool freed = true;
-	int old, now;
-
-	make();
-	old = data;
-	replace_data(NULL);
-	put(1, 1);
-	assert_int_equal(sm_counter_reap_free(counter, old, 3000, NULL, NULL, &freed), 0);
-	assert_false(freed);
-	assert_int_equal(value(), 0);
-	assert_int_equal(unit_segments(), 2);
-	/* While the repair was waiting. */
-	now = data = sm_segment_find(unit_data_key('R'));
-	put(1, 1);
-	fault_hook(FAULT_STAT, 5, replace_data, NULL);
-	assert_int_equal(sm_counter_reap_free(counter, now, 3000, NULL, NULL, &freed), 0);
-	assert_true(fault_clear());
-	assert_false(freed);
-	assert_int_equal(value(), 0);
-	data = sm_segment_find(unit_data_key('R'));
-	remove_both();
-}
-
-static void test_failing_calls(void **state)
-{
-	make();
-	put(1, 1);
-	fault_fail(FAULT_SHMAT, 1, ENOMEM);
-	assert_int_equal(sm_counter_reap(counter, 100, NULL, NULL), -ENOMEM);
-	fault_fail(FAULT_SHMAT, 1, EMFILE);
-	assert_int_equal(sm_counter_reap_free(counter, data, 100, NULL, NULL, NULL), -EMFILE);
-	/* What cannot be seen is alive. */
-	fault_fail(FAULT_STAT, 2, ENOSYS);
-	assert_int_equal(sm_counter_reap(counter, 100, NULL, NULL), 0);
-	assert_int_equal(value(), 1);
-	remove_both();
-	assert_int_equal(sm_counter_reap(counter, 100, NULL, NULL), -EIDRM);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -573,16 +276,6 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_readings_of_different_moments_and_a_thread_of_ours),
 	UNIT(test_a_count_after_the_last_look),
 	UNIT(test_ones_own_reference_is_alive),
-	UNIT(test_the_last_repair_frees),
-	UNIT(test_who_is_not_repaired_is_not_freed),
-	UNIT(test_who_may_not_free_leaves_the_counter_at_0),
-	UNIT(test_what_a_dead_leaver_began_is_finished),
-	UNIT(test_a_counter_without_data),
-	UNIT(test_what_a_leaver_left_to_nobody_is_freed),
-	UNIT(test_what_is_in_use_is_freed_later),
-	UNIT(test_only_what_was_left_last_is_freed),
-	UNIT(test_a_pair_torn_apart_is_not_freed),
-	UNIT(test_failing_calls),
 };
 
 UNIT_MAIN(tests)

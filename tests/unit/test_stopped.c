@@ -32,16 +32,6 @@ static int counter_id(void)
 	return sm_segment_find(unit_counter_key(P));
 }
 
-static void put(int counter, uint32_t seq)
-{
-	struct word w = { counter, seq };
-	void *at;
-
-	assert_int_equal(sm_segment_attach(counter_id(), false, &at), 0);
-	memcpy(at, &w, sizeof w);
-	sm_segment_detach(at);
-}
-
 /* ---- removers, each a process of its own ---- */
 
 static void leave_as_last(void)
@@ -56,7 +46,7 @@ static void meet_a_dead_one(void)
 {
 	struct hold h = { 0 };
 
-	put(0, WORD_DEAD | 8);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 8);
 	if (hold_join(&h, unit_data_key(P), 0) == 0)
 		hold_leave(&h);
 }
@@ -65,19 +55,19 @@ static void meet_a_dead_one_creating(void)
 {
 	size_t found;
 
-	put(0, WORD_DEAD | 8);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 8);
 	pair_create(unit_data_key(P), 4096, 0666, unit_key, &found);
 }
 
 static void repair_to_nothing(void)
 {
-	put(2, 8);
+	unit_put_word(counter_id(), 2, 8);
 	sm_counter_reap_free(counter_id(), data_id(), 3000, NULL, NULL, NULL);
 }
 
 static void finish_for_a_dead_one(void)
 {
-	put(0, WORD_DEAD | 8);
+	unit_put_word(counter_id(), 0, WORD_DEAD | 8);
 	sm_counter_reap_free(counter_id(), data_id(), 0, NULL, NULL, NULL);
 }
 

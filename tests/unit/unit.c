@@ -3,6 +3,7 @@
 
 #include <grp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -117,4 +118,48 @@ void unit_become(unsigned uid, unsigned gid)
 		_exit(99);
 	/* Not the harness' business, but without it /proc/self would be root's. */
 	prctl(PR_SET_DUMPABLE, 1);
+}
+
+void unit_put_word(int counter_id, int counter, uint32_t seq)
+{
+	struct word w = { counter, seq };
+	void *at;
+
+	assert_int_equal(sm_segment_attach(counter_id, false, &at), 0);
+	memcpy(at, &w, sizeof w);
+	sm_segment_detach(at);
+}
+
+static int ready_fd;
+
+void unit_ready(void)
+{
+	if (write(ready_fd, "x", 1) != 1)
+		_exit(1);
+}
+
+pid_t unit_start(void (*fn)(void *), void *arg)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		ready_fd = ready[1];
+		fn(arg);
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+void unit_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }

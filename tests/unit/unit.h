@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -50,6 +51,15 @@ int unit_result(int failed);
 key_t unit_data_key(char p);
 key_t unit_counter_key(char p);
 int unit_segments(void);
+
+/* Write the word of a counter, as a stranger would. */
+void unit_put_word(int counter_id, int counter, uint32_t seq);
+
+/* A child that runs FN(ARG), once that has called unit_ready(), to which the test's end puts an end. It ends with 0 after FN. */
+pid_t unit_start(void (*fn)(void *), void *arg);
+void unit_ready(void);
+/* Kill it and wait for it. */
+void unit_end(pid_t pid);
 
 /* Run FN(ARG) in a child and return its exit status; SIGKILL and the like are -1. */
 int unit_in_child(int (*fn)(void *), void *arg);
