@@ -2,6 +2,7 @@
 #ifndef SMFS_DEVICE_H
 #define SMFS_DEVICE_H
 
+struct fuse_buf;
 struct fuse_session;
 
 /*
@@ -9,5 +10,11 @@ struct fuse_session;
  * device.c. Errors: ENOMEM.
  */
 int device_start(struct fuse_session *se);
+
+/*
+ * fuse_session_process_buf() for a request in memory; but one that gives something back (RELEASE, FORGET and the like) is
+ * done again until there is memory for it, where what it was about would else be kept for good.
+ */
+void device_process(struct fuse_session *se, const struct fuse_buf *request);
 
 #endif

@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "device.h"
 #include "log.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)	/* holds a header, the largest write, and the page that aligns it */
@@ -183,7 +184,7 @@ static void *work(void *arg)
 			return NULL;
 		}
 		take_up(l);
-		fuse_session_process_buf(l->se, &buf);
+		device_process(l->se, &buf);
 		note_size(w, res);
 		if (!stay(w))
 			return NULL;

@@ -13,7 +13,7 @@ import time
 
 import harness
 import shm
-from case import all_end_well, equal, short, spawn
+from case import all_end_well, equal, errno_of, short, spawn
 from daemon import wait_until
 
 KINDS = ['shmget', 'shmat', 'shmdt', 'shmctl', 'rmid', 'map_files', 'register', 'malloc', 'mmap']      # as in faults.c
@@ -190,6 +190,29 @@ def test_no_registration(m):
 @harness.unmounted
 def test_no_memory(m):
     try_kind(m, 'malloc', 'ENOMEM', (3, 7, 20, 61), {'ENOMEM', 'EEXIST'})
+
+
+@harness.unmounted
+def test_a_close_without_memory_gives_back_all_the_same(m):
+    """The kernel sends RELEASE once, and nobody reads what is answered."""
+    m.key()
+    m.make(contents=CONTENTS)
+    faults = Faults(m)
+    m.read('app.key:A')
+    descriptors = baseline(m)[0]
+    fds = [os.open(m.at('app.key:A'), os.O_RDWR) for _ in range(5)]
+    faults.set('malloc', 1, errno.ENOMEM)
+    for fd in fds:
+        errno_of(os.close, fd)
+    wait_until(lambda: faults.failed('malloc'), 'the release comes')
+    faults.set('malloc', 0)
+    m.run('cat app.key:A > /dev/null')
+
+    def held():
+        fds = '/proc/%d/fd/' % m.daemon.pid
+        return [fd for fd in os.listdir(fds) if 'SYSV' in os.readlink(fds + fd)]
+    wait_until(lambda: not held(), 'no segment is held', 5)
+    wait_until(lambda: baseline(m)[0] <= descriptors + 4, 'the descriptors are back at %d' % descriptors, 5)
 
 
 @harness.unmounted
