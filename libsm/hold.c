@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * One holder: joining, leaving, and who else is there.
+ * One holder: joining and leaving.
  *
  * The hard fact here is that the count is only a number, while nattch is the truth: the kernel takes a
  * holder's attachment away however it ends. So a holder has the counter attached from before it counts
@@ -15,104 +15,11 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define US 1000LL
 #define MS 1000000LL
-
-/* This process' holds, so that its references are not taken for passing attachments. Guarded by lock. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct hold *holds;
-
-static void lock_holds(void)
-{
-	pthread_mutex_lock(&lock);
-}
-
-static void unlock_holds(void)
-{
-	pthread_mutex_unlock(&lock);
-}
-
-/* A fork while another thread is in here would leave the child a lock that nobody opens. */
-__attribute__((constructor)) static void guard_fork(void)
-{
-	pthread_atfork(lock_holds, unlock_holds, unlock_holds);
-}
-
-static void enlist(struct hold *hold)
-{
-	lock_holds();
-	hold->next = holds;
-	holds = hold;
-	unlock_holds();
-}
-
-static void delist(struct hold *hold)
-{
-	lock_holds();
-	for (struct hold **at = &holds; *at; at = &(*at)->next) {
-		if (*at == hold) {
-			*at = hold->next;
-			break;
-		}
-	}
-	unlock_holds();
-}
-
-bool hold_is_mine(const struct hold *hold)
-{
-	return hold->pid != 0 && hold->pid == getpid();
-}
-
-static unsigned long count_holds(int counter_id, const struct hold *except)
-{
-	unsigned long n = 0;
-
-	lock_holds();
-	for (const struct hold *h = holds; h; h = h->next) {
-		if (h != except && h->counter_id == counter_id && hold_is_mine(h))
-			n++;
-	}
-	unlock_holds();
-	return n;
-}
-
-/* One try; false if a thread of this process attached the segment meanwhile. */
-static bool others_once(int id, const struct hold *self, struct sm_segment *seg, unsigned long *others)
-{
-	unsigned long own, mine;
-	bool busy, still_busy;
-	uint64_t mark = segment_attach_mark(id, &busy);
-
-	if (sm_segment_stat(id, seg) < 0) {
-		*others = 1;		/* cannot be, with the segment attached; careful */
-		return true;
-	}
-	if (seg->nattch <= 1) {
-		*others = 0;		/* the caller's own */
-		return true;
-	}
-	mine = count_holds(id, self);
-	own = sm_segment_own(id);
-	if (own <= mine)
-		own = mine + 1;
-	*others = seg->nattch > own - mine ? seg->nattch - (own - mine) : 0;
-	return !busy && mark == segment_attach_mark(id, &still_busy);
-}
-
-unsigned long hold_others(int id, const struct hold *self, struct sm_segment *seg)
-{
-	unsigned long others;
-
-	for (int tries = 0; tries < 16; tries++) {
-		if (others_once(id, self, seg, &others))
-			return others;
-	}
-	return seg->nattch - 1;
-}
 
 /* One on. -EAGAIN: dead meanwhile. */
 static int count_up(struct page *page)
@@ -206,7 +113,7 @@ int hold_join(struct hold *hold, key_t data_key, size_t size)
 		return r;
 	*hold = h;
 	hold->pid = getpid();
-	enlist(hold);
+	hold_enlist(hold);
 	return 0;
 }
 
@@ -264,7 +171,7 @@ void hold_leave(struct hold *hold)
 {
 	if (hold->pid == 0)
 		return;
-	delist(hold);
+	hold_delist(hold);
 	if (hold_is_mine(hold)) {
 		leave_word(hold);
 		sm_segment_detach(hold->data);

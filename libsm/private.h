@@ -75,7 +75,15 @@ struct hold {
 
 PRIVATE int hold_join(struct hold *hold, key_t data_key, size_t size);
 PRIVATE void hold_leave(struct hold *hold);
+
+/* ---- others.c: who else is there ------------------------------------------------------------------ */
+
+/* Whether this process joined with it, and is no forked child. */
 PRIVATE bool hold_is_mine(const struct hold *hold);
+
+/* HOLD begins, and ends, to count as a holder of this process. */
+PRIVATE void hold_enlist(struct hold *hold);
+PRIVATE void hold_delist(struct hold *hold);
 
 /*
  * How many have counter segment ID attached besides this process' passing attachments; its holders, SELF
