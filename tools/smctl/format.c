@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Texts to numbers and back. Whatever comes from a segment or from /proc was written by strangers: no byte
+ * What is shown, as text. Whatever comes from a segment or from /proc was written by strangers: no byte
  * of it that could steer a terminal is let through.
  */
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,18 @@
 #include <wctype.h>
 
 #include "smctl.h"
+
+char *text_new(const char *format, ...)
+{
+	char *text = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vasprintf(&text, format, ap);
+	va_end(ap);
+	return need(n < 0 ? NULL : text);
+}
 
 /* Invisible, or changing the direction of what follows: a name could pass for another. */
 static bool deceives(wchar_t c)

@@ -3,9 +3,7 @@
  * One table per verb says which options it has; getopt_long's tables and the help text are both made from it,
  * so that they cannot differ.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,77 +78,4 @@ void verb_help(const struct verb *v)
 		printf("\n%s\n", v->more);
 	if (v->run == run_ls)
 		columns_help();
-}
-
-static void tell(const char *format, va_list ap)
-{
-	fflush(stdout);
-	fputs("smctl", stderr);
-	if (verb)
-		fprintf(stderr, " %s", verb->name);
-	fputs(": ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
-}
-
-int fail(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	tell(format, ap);
-	va_end(ap);
-	return FAILED;
-}
-
-void warn_user(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	tell(format, ap);
-	va_end(ap);
-}
-
-int misuse(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	tell(format, ap);
-	va_end(ap);
-	fprintf(stderr, "usage: smctl %s %s\n", verb->name, verb->args);
-	return USAGE;
-}
-
-int output_end(int status)
-{
-	bool before = ferror(stdout);
-
-	if (fflush(stdout) || before) {
-		fail("cannot write the output: %s", before ? "an earlier part failed" : strerror(errno));
-		return status ? status : FAILED;
-	}
-	return status;
-}
-
-void *need(void *p)
-{
-	if (!p) {
-		fail("out of memory");
-		exit(FAILED);
-	}
-	return p;
-}
-
-char *text_new(const char *format, ...)
-{
-	char *text = NULL;
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vasprintf(&text, format, ap);
-	va_end(ap);
-	return need(n < 0 ? NULL : text);
 }

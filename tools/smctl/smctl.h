@@ -58,7 +58,7 @@ int run_rm(int argc, char **argv);
 int run_hold(int argc, char **argv);
 int run_wait(int argc, char **argv);
 
-/* ---- options.c: options and messages ----------------------------------------------------------- */
+/* ---- options.c ---------------------------------------------------------------------------------- */
 
 /*
  * The next option's code, its argument in optarg; -1 after the last, and optind is then the first operand;
@@ -67,6 +67,8 @@ int run_wait(int argc, char **argv);
  */
 int flag_next(int argc, char **argv, bool operands_end);
 void verb_help(const struct verb *v);
+
+/* ---- tell.c: messages, and the ends of the program --------------------------------------------- */
 
 /* "smctl VERB: text" on standard error. They return FAILED, USAGE (with a hint at --help) and nothing. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -78,7 +80,6 @@ int output_end(int status);
 
 /* P itself; ends the program where it is NULL because memory is out. */
 void *need(void *p);
-char *text_new(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- target.c: what a verb is to work on ------------------------------------------------------- */
 
@@ -118,7 +119,7 @@ int object_fail(const struct target *t, const char *doing, const sm_object *obj)
 /* The mode of what is made where none was asked for: 0666 less the umask. */
 mode_t mode_default(void);
 
-/* ---- format.c: texts to numbers and back ------------------------------------------------------- */
+/* ---- parse.c: what users type ------------------------------------------------------------------ */
 
 /* 0, -EINVAL (not one) or -ERANGE (too large). Sizes take K, M, G, T; durations s, m, h, d, w. */
 int parse_number(const char *text, uint64_t max, uint64_t *out);
@@ -130,8 +131,12 @@ int take_duration(const char *text, time_t *out);
 int take_mode(const char *text, mode_t *out);
 int take_owner(const char *text, uid_t *out);
 
+/* ---- format.c: what is shown, as text ---------------------------------------------------------- */
+
+char *text_new(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /*
- * All malloc'd. Strangers' text for a terminal: what could steer it, or is no character here, becomes \xNN,
+ * All malloc'd, as is the former. Strangers' text for a terminal: what could steer it, or is no character here, becomes \xNN,
  * and a backslash two. For JSON only what is not UTF-8 does.
  */
 char *text_clean(const char *text);
