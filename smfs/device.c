@@ -37,6 +37,7 @@ static ssize_t device_read(int fd, void *buf, size_t size, void *unused)
 /* Of the request that this thread has: it gives something back; libfuse had no memory for it. */
 static __thread bool gives_back, refused;
 
+/* libfuse's own: what smfs gives back, it has given back, and answers 0. */
 static bool is_refusal(const struct iovec *iov, int count)
 {
 	const struct fuse_out_header *out = iov->iov_base;

@@ -40,7 +40,7 @@ def allow_other(test):
 def as_user(test):
     """An ordinary user mounts, works and unmounts; KEYDIR and the mount point are that user's."""
     test.user = USER
-    return not_under('valgrind', 'what an ordinary user starts under valgrind does not come to mount')(test)
+    return not_under('valgrind', USERS_VALGRIND)(test)
 
 
 def killed(test):
@@ -64,7 +64,8 @@ def not_under(tool, why):
     return mark
 
 
-VALGRIND_SHMAT = 'the shmat of valgrind has its own errors, and no room for large or huge pages'
+VALGRIND_SHMAT = 'the shmat and mremap of valgrind have their own errors, and no room for large or huge pages'
+USERS_VALGRIND = 'what an ordinary user starts under valgrind does not come to mount'
 
 jumps = not_under('tsan', 'smfs jumps out of memcpy, which that of ThreadSanitizer does not survive')
 

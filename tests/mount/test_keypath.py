@@ -269,7 +269,7 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
         times = [seconds for _, got in waiting for _, seconds in got]
         print('     (answers after %.1f to %.1f s; the slowest of the others took %.3f s)' % (min(times), max(times), slowest))
         # the kernel asks again when revalidating fails, and once more to create: three times 5 s at the most
-        equal([t for t in times if t < 4.5 or t > 17], [], 'seconds until ETIMEDOUT')
+        equal([t for t in times if t < 4.5 or t > patience(17)], [], 'seconds until ETIMEDOUT')
         if slowest > 1:
             raise AssertionError('another user waited %.2f s' % slowest)
         equal('did not answer in time' in m.daemon.stderr(), True, 'the log: %r' % m.daemon.stderr())
@@ -281,6 +281,7 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
 
 
 @harness.allow_other
+@harness.not_under('valgrind', 'at its end valgrind waits for every thread, and one hangs')
 @harness.deadline(60)
 def test_unmounting_while_a_caller_hangs(m):
     """The daemon ends, with 0, although a thread of it hangs beyond kill -9."""

@@ -102,6 +102,7 @@ def test_descriptors_come_back(m):
     for n in range(20):
         m.key('k%d' % n)
         m.make('k%d' % n, size=5000)
+    m.listing()                         # now it serves, and what it opens for that is open
     before = m.daemon.descriptors()
     for _ in range(20):
         fds = [opened(m, flags, 'k%d:A' % n) for n in range(20) for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
@@ -348,6 +349,7 @@ def test_a_refused_registration_is_no_error(m):
     for n in range(4):
         m.key('k%d' % n)
         m.make('k%d' % n, contents=b'k%d' % n * 50)
+    m.listing()                         # now it serves, and what it opens for that is open
     before = m.daemon.descriptors()
     for what in ('ioctl:error=EPERM', 'ioctl:error=ELOOP', 'ioctl:error=EMFILE:when=1+2', 'ioctl:error=ENOMEM:when=2+3'):
         wrong = []

@@ -186,6 +186,7 @@ def test_a_sparse_one_of_an_ordinary_user(m):
 
 
 @harness.unmounted
+@harness.not_under('valgrind', harness.USERS_VALGRIND)
 def test_pages_that_mincore_does_not_see(m):
     """As if they were swapped out: strace, which is root's, lets the call see nothing. All of them are there afterwards."""
     m.key()

@@ -73,6 +73,7 @@ def test_every_operation_on_an_open_file_whose_pages_went(m):
 
 
 @harness.jumps
+@harness.not_under('valgrind', harness.VALGRIND_SHMAT)
 def test_every_operation_on_a_path_whose_pages_went(m):
     m.key()
     for left in (4096, 0):
@@ -113,6 +114,7 @@ def huge_segment(m, key, size):
 
 
 @harness.jumps
+@harness.not_under('valgrind', harness.VALGRIND_SHMAT)
 def test_huge_pages_of_an_empty_pool(m):
     m.key()
     with hugepages.huge_pages(0):

@@ -162,6 +162,7 @@ def test_pages_that_go_while_it_is_open_are_eio(m):
 
 
 @harness.jumps
+@harness.not_under('valgrind', harness.VALGRIND_SHMAT)
 def test_pages_that_are_gone_before(m):
     """shmat then maps less than the segment's size, or nothing (EINVAL); or more, over whatever lies behind."""
     m.key()
