@@ -13,10 +13,39 @@
 #include "share.h"
 #include "store.h"
 
-/* Room for N more bytes in the user's share; what they really took is known afterwards. */
+static size_t whole_pages(off_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return ((size_t)size + page - 1) / page * page;
+}
+
+/* How many bytes a write of N at OFFSET will add to the memfd: it has whole pages, and some of them already. */
+static size_t new_bytes(int memfd, size_t n, off_t offset)
+{
+	size_t at = (size_t)(offset - offset % sysconf(_SC_PAGESIZE)), end = whole_pages(offset + (off_t)n), new = 0;
+
+	while (at < end) {
+		off_t data = lseek(memfd, (off_t)at, SEEK_DATA);
+
+		if (data < 0 || (size_t)data >= end)
+			return new + (end - at);
+		new += (size_t)data - at;
+
+		off_t hole = lseek(memfd, data, SEEK_HOLE);
+
+		if (hole < 0)
+			break;
+		at = whole_pages(hole);
+	}
+	return new;
+}
+
+/* N more bytes, as far as the user's share has room for them. */
 static ssize_t keep_bytes(struct staged *s, const void *bytes, size_t n, off_t offset)
 {
 	struct stat st;
+	size_t new;
 	int err;
 
 	if (s->memfd < 0) {
@@ -29,10 +58,11 @@ static ssize_t keep_bytes(struct staged *s, const void *bytes, size_t n, off_t o
 			return -EMFILE;
 		}
 	}
-	err = share_take(s->creator.uid, n);
+	new = new_bytes(s->memfd, n, offset);
+	err = share_take(s->creator.uid, new);
 	if (err)
 		return err;
-	s->charged += n;
+	s->charged += new;
 
 	ssize_t written = pwrite(s->memfd, bytes, n, offset);
 
@@ -56,9 +86,15 @@ static void note_dirty(struct staged *s, off_t from, off_t to)
 		s->size = to;
 }
 
-/* Ask the kernel, as the creator, whether an object of this size could be had. */
+/*
+ * Ask the kernel, as the creator, whether an object of this size could be had. Not for every byte, as asking takes for a
+ * moment what others may want.
+ */
 static int check_room(struct staged *s, off_t size)
 {
+	if (s->size && whole_pages(size) == whole_pages(s->size))
+		return 0;
+
 	CALLER_SCOPE(denied, &s->creator);
 
 	if (denied)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One user who takes all there is leaves the others theirs, and it is all given back."""
 
+import errno
 import os
 
 import harness
@@ -109,6 +110,29 @@ def test_the_default_share_is_a_quarter(m):
     m.key()
     m.make(contents=b'x')
     holding(m, [m.at('app.key:A')] * 100, lambda count, seen: equal((count, seen), (64, 'EMFILE')))
+
+
+@harness.allow_other
+@harness.options('-o', 'staged=1M')
+def test_a_byte_in_the_making_costs_its_page(m):
+    m.daemon.may_complain = True
+    m.key()
+
+    def scatter():
+        fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT)
+        written = 0
+        try:
+            while written < 1000:
+                os.pwrite(fd, b'x', written * 4096)
+                written += 1
+        except OSError as e:
+            equal(e.errno, errno.ENOSPC)
+        os.pwrite(fd, b'y' * 4096, 4096)                                # which it has already
+        equal(os.fstat(fd).st_blocks * 512, written * 4096)
+        os.close(fd)
+        return written
+    equal(as_one(m, GREEDY, scatter), 256, 'pages in 1 MiB')
+    m.run('rm -f *')
 
 
 @harness.allow_other
