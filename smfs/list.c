@@ -20,6 +20,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@
 #include "staged.h"
 
 #define FILE_BITS 0xffffffu	/* of a key: what ftok(3) takes from the file */
+#define TRIM_AFTER ((size_t)1 << 20)	/* bytes that listings gave back: worth a look at what the system can have */
 
 /* A data segment and its counter; either may be missing where there is a recorded path. */
 struct pair {
@@ -57,35 +59,97 @@ struct scan {
 	struct listing *out;
 };
 
+/* AT, or what takes its place, with room for MORE elements of SIZE bytes behind the LENGTH that it has; NULL: memory is out. */
+static void *grown(void *at, size_t length, size_t more, size_t size, size_t *capacity)
+{
+	size_t wanted = *capacity ? 2 * *capacity : 64;
+
+	if (length + more <= *capacity)
+		return at;
+	if (wanted < length + more)
+		wanted = length + more;
+	at = reallocarray(at, wanted, size);
+	if (at)
+		*capacity = wanted;
+	return at;
+}
+
+static int make_room(struct listing *l, size_t n)
+{
+	struct list_entry *entries = grown(l->entries, l->count, 1, sizeof(*entries), &l->capacity);
+
+	if (!entries)
+		return -ENOMEM;
+	l->entries = entries;
+
+	char *names = n > UINT32_MAX - l->names_length ? NULL : grown(l->names, l->names_length, n, 1, &l->names_capacity);
+
+	if (!names)
+		return -ENOMEM;
+	l->names = names;
+	return 0;
+}
+
 int list_add(struct listing *l, const char *name, enum name_kind kind, const struct sm_segment *seg)
 {
-	if (l->count == l->capacity) {
-		size_t capacity = l->capacity ? 2 * l->capacity : 32;
-		struct list_entry *more = reallocarray(l->entries, capacity, sizeof(*more));
+	size_t n = strlen(name) + 1;
+	int err = make_room(l, n);
 
-		if (!more)
-			return -ENOMEM;
-		l->entries = more;
-		l->capacity = capacity;
+	if (err)
+		return err;
+
+	struct list_entry *e = &l->entries[l->count++];
+
+	*e = (struct list_entry){ .name = (uint32_t)l->names_length, .kind = (uint8_t)kind };
+	if (seg) {
+		e->id = seg->id;
+		e->key = seg->key;
 	}
-
-	struct list_entry *e = &l->entries[l->count];
-
-	*e = (struct list_entry){ .name = strdup(name), .kind = kind };
-	if (!e->name)
-		return -ENOMEM;
-	if (seg)
-		e->seg = *seg;
-	l->count++;
+	memcpy(l->names + l->names_length, name, n);
+	l->names_length += n;
 	return 0;
+}
+
+const char *list_name(const struct listing *l, const struct list_entry *e)
+{
+	return l->names + e->name;
+}
+
+/* What cannot be made smaller stays as it is. */
+static void *fitted(void *at, size_t length, size_t size, size_t *capacity)
+{
+	void *smaller = length ? realloc(at, length * size) : NULL;
+
+	if (!smaller)
+		return at;
+	*capacity = length;
+	return smaller;
+}
+
+void list_trim(struct listing *l)
+{
+	l->entries = fitted(l->entries, l->count, sizeof(*l->entries), &l->capacity);
+	l->names = fitted(l->names, l->names_length, 1, &l->names_capacity);
+}
+
+size_t list_bytes(const struct listing *l)
+{
+	return l->capacity * sizeof(*l->entries) + l->names_capacity;
 }
 
 void list_free(struct listing *l)
 {
-	for (size_t i = 0; i < l->count; i++)
-		free(l->entries[i].name);
+	static _Atomic size_t freed;
+	size_t bytes = list_bytes(l);
+
 	free(l->entries);
+	free(l->names);
 	*l = (struct listing){ 0 };
+	/* to the C library it is as good as allocated while anything that is in use lies behind it */
+	if ((freed += bytes) >= TRIM_AFTER) {
+		freed = 0;
+		malloc_trim(0);
+	}
 }
 
 /* ---- the kernel's table, in pairs ---- */
@@ -190,8 +254,12 @@ static int add_file(struct scan *scan, const struct pair *p, const char *name, e
 
 	int err = list_add(scan->out, text, kind, kind == NAME_REFCOUNT ? &p->counter : &p->data);
 
-	if (!err)
-		scan->out->entries[scan->out->count - 1].staged = p->staged;
+	if (!err && p->staged) {
+		struct list_entry *e = &scan->out->entries[scan->out->count - 1];
+
+		e->is_staged = true;
+		e->serial = p->staged;
+	}
 	return err;
 }
 

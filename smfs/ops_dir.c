@@ -149,6 +149,7 @@ static void open_work(struct ops_job *base)
 
 static void dir_handle_free(struct dir_handle *h)
 {
+	share_list(h->uid, list_bytes(&h->listing), 0);
 	list_free(&h->listing);
 	share_close(h->uid);
 	pthread_mutex_destroy(&h->lock);
@@ -213,6 +214,7 @@ struct reply {
 	fuse_req_t req;
 	const struct caller *caller;
 	const struct node *dir;
+	const struct listing *listing;
 	char *buffer;
 	size_t size, used;
 	bool plus;
@@ -226,15 +228,15 @@ static ino_t entry_ino(const struct reply *r, const struct list_entry *e)
 
 	switch (e->kind) {
 	case NAME_OBJECT:
-		if (e->staged)
-			return attr_ino_staged(e->staged);
-		return e->seg.id ? (ino_t)e->seg.id : ino;
+		if (e->is_staged)
+			return attr_ino_staged(e->serial);
+		return e->id ? (ino_t)e->id : ino;
 	case NAME_REFCOUNT:
-		return attr_ino_refcount(e->seg.id);
+		return attr_ino_refcount(e->id);
 	case NAME_LINK:
-		return attr_ino_link(e->seg.key);
+		return attr_ino_link(e->key);
 	default:
-		if (asprintf(&path, "%s%s%s", r->dir->path, *r->dir->path ? "/" : "", e->name) >= 0) {
+		if (asprintf(&path, "%s%s%s", r->dir->path, *r->dir->path ? "/" : "", list_name(r->listing, e)) >= 0) {
 			ino = attr_ino_directory(path);
 			free(path);
 		}
@@ -247,11 +249,13 @@ static mode_t entry_type(const struct list_entry *e)
 	return e->kind == NAME_DIR ? S_IFDIR : e->kind == NAME_LINK ? S_IFLNK : S_IFREG;
 }
 
-/* Is the entry's segment still there, under that name? *NOW is how. */
+/*
+ * Is there a segment under that name? *NOW is what it is. A name stands for a key or, in .id, for a shmid: whatever has the
+ * entry's both is what looking it up would find.
+ */
 static bool still_there(const struct list_entry *e, struct sm_segment *now)
 {
-	return sm_segment_stat(e->seg.id, now) == 0 && node_same_segment(&e->seg, now) &&
-	       now->removed == e->seg.removed;
+	return sm_segment_stat(e->id, now) == 0 && now->key == e->key;
 }
 
 /* With a node the kernel takes an inode's number for the entry's too, and that must not be 0. */
@@ -259,10 +263,10 @@ static struct node *entry_node(const struct list_entry *e)
 {
 	struct sm_segment now;
 
-	if (e->kind == NAME_DIR || e->staged || (e->kind == NAME_OBJECT && e->seg.id == 0) || !still_there(e, &now))
+	if (e->kind == NAME_DIR || e->is_staged || (e->kind == NAME_OBJECT && e->id == 0) || !still_there(e, &now))
 		return NULL;
 	if (e->kind == NAME_LINK)
-		return node_by_key(e->seg.key);
+		return node_by_key(e->key);
 	return node_by_segment(e->kind == NAME_OBJECT ? NODE_SEGMENT : NODE_REFCOUNT, &now);
 }
 
@@ -277,14 +281,15 @@ static size_t add_plus(struct reply *r, const struct list_entry *e, off_t next)
 		p.entry_timeout = PLUS_TIMEOUT;
 		p.attr_timeout = p.attr.st_ino ? PLUS_TIMEOUT : 0;	/* the number below is not what stat shows */
 		if (e->kind == NAME_OBJECT)
-			p.attr.st_blocks = (blkcnt_t)(usage_of(e->seg.id) / 512);
+			p.attr.st_blocks = (blkcnt_t)(usage_of(e->id) / 512);
 	} else {
 		p.ino = 0;
 		p.attr.st_mode = entry_type(e);
 		p.attr.st_ino = entry_ino(r, e);
 	}
 
-	size_t n_bytes = fuse_add_direntry_plus(r->req, r->buffer + r->used, r->size - r->used, e->name, &p, next);
+	const char *name = list_name(r->listing, e);
+	size_t n_bytes = fuse_add_direntry_plus(r->req, r->buffer + r->used, r->size - r->used, name, &p, next);
 
 	if (known && n_bytes > r->size - r->used)
 		node_forget(p.ino, 1);	/* it did not fit, so the kernel does not hear of it */
@@ -296,7 +301,7 @@ static size_t add_plain(struct reply *r, const struct list_entry *e, off_t next)
 {
 	struct stat st = { .st_ino = entry_ino(r, e), .st_mode = entry_type(e) };
 
-	return fuse_add_direntry(r->req, r->buffer + r->used, r->size - r->used, e->name, &st, next);
+	return fuse_add_direntry(r->req, r->buffer + r->used, r->size - r->used, list_name(r->listing, e), &st, next);
 }
 
 static size_t add_dots(struct reply *r, const char *name, off_t next)
@@ -309,8 +314,10 @@ static size_t add_dots(struct reply *r, const char *name, off_t next)
 }
 
 /* Offsets: 0 ".", 1 "..", 2 and on the entries. */
-static void fill(struct reply *r, const struct listing *l, off_t off)
+static void fill(struct reply *r, off_t off)
 {
+	const struct listing *l = r->listing;
+
 	for (uint64_t i = (uint64_t)off; i < l->count + 2; i++) {
 		off_t next = (off_t)i + 1;
 		size_t n;
@@ -331,7 +338,8 @@ static void fill(struct reply *r, const struct listing *l, off_t off)
 static size_t hand_out(struct dir_handle *h, struct reply *r, off_t off)
 {
 	pthread_mutex_lock(&h->lock);
-	fill(r, &h->listing, off);
+	r->listing = &h->listing;
+	fill(r, off);
 	pthread_mutex_unlock(&h->lock);
 	return r->used;
 }
@@ -357,16 +365,23 @@ static void list_work(struct ops_job *base)
 		base->err = ops_id_list_root(&job->listing);
 }
 
-/* What H listed so far is in LISTING afterwards. */
-static void take_listing(struct dir_handle *h, struct listing *listing)
+/* What H listed so far is in LISTING afterwards. -ENOMEM: both are as they were. */
+static int take_listing(struct dir_handle *h, struct listing *listing)
 {
 	struct listing old;
 
+	list_trim(listing);
 	pthread_mutex_lock(&h->lock);
-	old = h->listing;
-	h->listing = *listing;
-	*listing = old;
+
+	int err = share_list(h->uid, list_bytes(&h->listing), list_bytes(listing));
+
+	if (!err) {
+		old = h->listing;
+		h->listing = *listing;
+		*listing = old;
+	}
 	pthread_mutex_unlock(&h->lock);
+	return err;
 }
 
 static void list_finish(struct ops_job *base)
@@ -374,12 +389,12 @@ static void list_finish(struct ops_job *base)
 	struct dir_job *job = (struct dir_job *)base;
 	struct dir_handle *h = (struct dir_handle *)(uintptr_t)job->fi.fh;
 
-	if (base->err) {
-		ops_reply_err(base->req, -base->err);
-		return;
-	}
-	take_listing(h, &job->listing);
-	reply_entries(base->req, &base->caller, base->node, h, job->size, 0, job->plus);
+	int err = base->err ? base->err : take_listing(h, &job->listing);
+
+	if (err)
+		ops_reply_err(base->req, -err);
+	else
+		reply_entries(base->req, &base->caller, base->node, h, job->size, 0, job->plus);
 }
 
 static struct dir_job *list_job(fuse_req_t req, struct node *n, size_t size, const struct fuse_file_info *fi, bool plus)
@@ -426,7 +441,7 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	if (off == 0) {		/* the kernel's table needs no waiting for */
 		err = ops_id_list(n, &listing);
 		if (!err)
-			take_listing(h, &listing);
+			err = take_listing(h, &listing);
 		list_free(&listing);
 	}
 	if (!err)

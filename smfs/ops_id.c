@@ -235,10 +235,8 @@ int ops_id_list_root(struct listing *out)
 
 	/* a directory of such a name below KEYDIR is not seen */
 	for (size_t i = 0; i < out->count; i++) {
-		if (own_directory(out->entries[i].name) == NODE_DIR)
-			continue;
-		free(out->entries[i].name);
-		out->entries[i--] = out->entries[--out->count];
+		if (own_directory(list_name(out, &out->entries[i])) != NODE_DIR)
+			out->entries[i--] = out->entries[--out->count];
 	}
 	for (int kind = NODE_ID_DIR; kind <= NODE_KEY_DIR && !err; kind++)
 		if (names[kind])

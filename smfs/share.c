@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes in the making are the daemon's own memory, and an open file may cost one of its descriptors. Both are counted by the
- * user they are for. A user without either has no entry.
+ * Bytes in the making and listings are the daemon's own memory, and an open file may cost one of its descriptors. Each is
+ * counted by the user it is for, and apart: who may write no more can still look. A user without any has no entry.
  */
 #include "share.h"
 
@@ -15,11 +15,12 @@
 #include "hash.h"
 #include "log.h"
 
+#define MOST_LISTED ((size_t)64 << 20)	/* bytes: fifty listings of the most segments that Linux has without a boot option */
 #define SPARE 512	/* descriptors for key paths: 128 pool threads with a few each */
 
 struct share {
 	uid_t uid;
-	size_t bytes;
+	size_t bytes, listed;	/* in the making; of listings, which only open directories have */
 	unsigned files;
 	UT_hash_handle hh;
 };
@@ -136,6 +137,33 @@ int share_open(uid_t uid)
 
 	if (err == -EMFILE)
 		log_limited(&last, LOG_WARNING, "user %u: %u files are open, the most allowed (-o files=)", uid, most_files);
+	return err;
+}
+
+static int list_one(uid_t uid, size_t had, size_t has)
+{
+	LOCKED(&lock);
+	struct share *s = find(uid);	/* there is one: the directory is open */
+
+	if (!s)
+		return -ENOMEM;
+
+	size_t others = s->listed - had;
+
+	if (others && has && has > MOST_LISTED - (others < MOST_LISTED ? others : MOST_LISTED))
+		return -ENOMEM;
+	s->listed = others + has;
+	return 0;
+}
+
+int share_list(uid_t uid, size_t had, size_t has)
+{
+	static long last;
+	int err = list_one(uid, had, has);
+
+	if (err)
+		log_limited(&last, LOG_WARNING, "user %u: listings of open directories hold %zu MiB, the most allowed", uid,
+			    MOST_LISTED >> 20);
 	return err;
 }
 

@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /*
- * What one user may have of the daemon, so that nobody's use costs another's: bytes that files in the making hold, and open
- * files, of which each may be a descriptor and a registration with the kernel. Thread-safe.
+ * What one user may have of the daemon, so that nobody's use costs another's: bytes that files in the making hold, open
+ * files, of which each may be a descriptor and a registration with the kernel, and listings of open directories. Thread-safe.
  */
 
 void share_start(size_t most_bytes, unsigned most_files);
@@ -20,6 +20,12 @@ void share_return(uid_t uid, size_t bytes);
 /* One more open file or directory: 0, or -EMFILE (beyond the user's share), -ENOMEM. */
 int share_open(uid_t uid);
 void share_close(uid_t uid);
+
+/*
+ * A directory that the user has open holds a listing of HAS bytes in place of one of HAD. 0, or -ENOMEM: with it the user's
+ * listings would be beyond what they may hold together; one alone may be of any size.
+ */
+int share_list(uid_t uid, size_t had, size_t has);
 
 /* What share_open() would say. */
 int share_check(uid_t uid);

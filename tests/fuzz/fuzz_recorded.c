@@ -111,13 +111,15 @@ static void check_listing(void)
 	for (size_t i = 0; i < l.count; i++) {
 		const struct list_entry *e = &l.entries[i];
 
-		MUST(*e->name && !strchr(e->name, '/'));
-		name_parse(e->name, &parsed);
+		const char *name = list_name(&l, e);
+
+		MUST(*name && !strchr(name, '/'));
+		name_parse(name, &parsed);
 		MUST(parsed.kind == e->kind);
 		if (e->kind == NAME_DIR)
-			MUST(strcmp(e->name, "sub") == 0);
+			MUST(strcmp(name, "sub") == 0);
 		else	/* the only file that yields the key */
-			MUST(strncmp(e->name, "app.key:A", 9) == 0);
+			MUST(strncmp(name, "app.key:A", 9) == 0);
 	}
 	list_free(&l);
 }

@@ -29,15 +29,30 @@ def open_all(paths, flags=os.O_RDONLY):
     return fds, 'OK'
 
 
-def holding(m, paths, then):
+def begin_all(paths):
+    """Listings of the paths that were begun, each held by its open directory, and the errno that ended it."""
+    begun = []
+
+    def begin(path):
+        begun.append(os.scandir(path))
+        next(begun[-1])
+    for path in paths:
+        seen = errno_of(begin, path)
+        if seen != 'OK':
+            begun.pop().close()
+            return begun, seen
+    return begun, 'OK'
+
+
+def holding(m, paths, then, take=open_all):
     """A process of the greedy user opens all it can, and THEN runs while it has it."""
     ready, go = os.pipe(), os.pipe()
 
     def greedy():
         os.setresgid(GREEDY, GREEDY, GREEDY)
         os.setresuid(GREEDY, GREEDY, GREEDY)
-        fds, seen = open_all(paths)
-        os.write(ready[1], b'%d %s' % (len(fds), seen.encode()))
+        taken, seen = take(paths)
+        os.write(ready[1], b'%d %s' % (len(taken), seen.encode()))
         os.read(go[0], 1)
     pid = spawn(greedy)
     try:
@@ -156,6 +171,61 @@ def test_bytes_in_the_making(m):
     m.run('rm -f *')
     equal(as_one(m, GREEDY, lambda: errno_of(fill, 'app.key:A', 1 << 20)), 'OK', 'after it was given back')
     m.run('rm -f *')
+
+
+@harness.allow_other
+def test_a_listing_that_is_held_is_small(m):
+    """200 of 3,000 segments are 14 MiB. It was 81 MiB, and stayed so after they were closed."""
+    for _ in range(3000):
+        m.own(shm.get(shm.IPC_PRIVATE, 1, 0o666))
+    as_one(m, GREEDY, lambda: os.listdir(m.at('.id')))
+    before = m.daemon.status('VmRSS')
+
+    def then(count, seen):
+        equal((count, seen), (200, 'OK'))
+        m.daemon.must_not_grow(before, 28 << 10)
+    holding(m, [m.at('.id')] * 200, then, begin_all)
+    wait_until(lambda: m.daemon.status('VmRSS') < before + (6 << 10) or os.environ.get('SMFS_SANITIZED'),
+               'memory is given back (%d KiB resident before)' % before)
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_one_user_holds_every_listing(m):
+    """The longest names make the largest listings: what one user's hold together is bounded."""
+    m.daemon.may_complain = True        # it says so, once
+    for i in range(1500):
+        name = '%0244d' % i
+        m.key(name)
+        m.make(name, contents=b'x')
+    names = as_one(m, OTHER, m.listing)
+    equal(len(names), 3000)
+    before = m.daemon.status('VmRSS')
+
+    def then(count, seen):
+        equal((40 < count < 200, seen), (True, 'ENOMEM'), '%d listings' % count)
+        m.daemon.must_not_grow(before, 80 << 10)
+        equal(as_one(m, GREEDY, lambda: errno_of(os.listdir, m.mnt)), 'ENOMEM')
+        equal(as_one(m, GREEDY, lambda: m.read(names[0])), b'x', 'a file can be read')
+        for uid in OTHER, 0:
+            equal(as_one(m, uid, m.listing), names)
+        equal('user %d: listings' % GREEDY in m.daemon.stderr(), True, m.daemon.stderr())
+    holding(m, [m.mnt] * 200, then, begin_all)
+    wait_until(lambda: as_one(m, GREEDY, lambda: errno_of(os.listdir, m.mnt)) == 'OK', 'it is given back')
+    wait_until(lambda: m.daemon.status('VmRSS') < before + (12 << 10) or os.environ.get('SMFS_SANITIZED'),
+               'memory is given back (%d KiB resident before)' % before)
+
+
+@harness.allow_other
+def test_a_directory_that_is_read_again_and_again(m):
+    """Each rewind takes what is there then, in place of what was."""
+    for i in range(100):
+        m.own(shm.get(shm.IPC_PRIVATE, 1, 0o666))
+    fd = os.open(m.at('.id'), os.O_RDONLY | os.O_DIRECTORY)
+    for i in range(20):
+        equal(len(os.listdir(fd)), 100 + i)
+        m.own(shm.get(shm.IPC_PRIVATE, 1, 0o666))
+    os.close(fd)
 
 
 @harness.not_under('valgrind', harness.VALGRIND_SHMAT)
