@@ -20,7 +20,7 @@
 
 #define QUIET_SECONDS 10
 
-static bool in_background;
+static _Atomic bool in_background;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of what follows; nothing blocks under it */
 static int daemon_log = -1;
 static unsigned lost;

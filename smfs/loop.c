@@ -231,7 +231,7 @@ static void wait_for_end(struct loop *l, const sigset_t *open)
 	join_all(l);
 }
 
-int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle)
+int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle, void (*serves)(void *arg), void *arg)
 {
 	struct loop l = { .se = se, .max_threads = max_threads, .max_idle = max_idle, .lock = PTHREAD_MUTEX_INITIALIZER,
 			  .ended = eventfd(0, EFD_CLOEXEC) };
@@ -250,8 +250,10 @@ int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle)
 	pthread_mutex_lock(&l.lock);
 	l.err = add_worker(&l);
 	pthread_mutex_unlock(&l.lock);
-	if (!l.err)
+	if (!l.err) {
+		serves(arg);
 		wait_for_end(&l, &open);
+	}
 	pthread_sigmask(SIG_SETMASK, &open, NULL);
 	sigaction(INTERRUPT, &before, NULL);
 	close(l.ended);

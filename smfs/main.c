@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "cleanup.h"
 #include "ipcns.h"
 #include "device.h"
@@ -119,6 +120,12 @@ static int choose_way(struct fuse_session *se, const struct options *o, int *why
 	return err ? fail("cannot start", -err) : 0;
 }
 
+struct start {
+	const struct options *options;
+	int why_not_native;
+	bool served;
+};
+
 /* Whoever looks for a cause later wants to know first what runs here, where, how, and with what rights. */
 static void announce(const struct options *o, int why_not_native)
 {
@@ -135,6 +142,19 @@ static void announce(const struct options *o, int why_not_native)
 	printf("smfs: version " SM_VERSION ", %s on %s, %s access%s, capabilities: %s\n", ops.keydir.dir.path,
 	       o->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
 	fflush(stdout);
+}
+
+/* Nothing that is refused is left, so now whoever started it may go. */
+static void begin_to_serve(void *arg)
+{
+	struct start *start = arg;
+
+	start->served = true;
+	if (!start->options->foreground)
+		log_to_syslog();
+	announce(start->options, start->why_not_native);
+	background_ready();
+	notify_send("READY=1");
 }
 
 /* libfuse hands out some lines in pieces, and begins them with its own name. */
@@ -157,7 +177,7 @@ static void on_fuse_log(enum fuse_log_level level, const char *format, va_list a
 }
 
 /* A descriptor for each thread only libfuse's own loop can have. It ends for want of a thread's buffer or of a thread. */
-static int serve_cloned(struct fuse_session *se, const struct options *o)
+static int serve_cloned(struct fuse_session *se, struct start *start)
 {
 	static long last;
 	const struct timespec pause = { .tv_nsec = 10000000 };
@@ -167,7 +187,8 @@ static int serve_cloned(struct fuse_session *se, const struct options *o)
 	if (!config)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, 1);
-	fuse_loop_cfg_set_max_threads(config, o->max_threads);
+	fuse_loop_cfg_set_max_threads(config, start->options->max_threads);
+	begin_to_serve(start);
 	while ((res = fuse_session_loop_mt(se, config)) == -ENOMEM || res == -1) {
 		log_limited(&last, LOG_WARNING, "memory is short: cannot serve for a moment");
 		nanosleep(&pause, NULL);
@@ -177,13 +198,14 @@ static int serve_cloned(struct fuse_session *se, const struct options *o)
 }
 
 /* The exit status: leaving by a signal or because it was unmounted is success. */
-static int serve(struct fuse_session *se, const struct options *o)
+static int serve(struct fuse_session *se, struct start *start)
 {
-	int res = o->clone_fd && !o->single_thread ? serve_cloned(se, o) :
-		  loop_run(se, o->single_thread ? 1 : o->max_threads, o->max_idle_threads);
+	const struct options *o = start->options;
+	int res = o->clone_fd && !o->single_thread ? serve_cloned(se, start) :
+		  loop_run(se, o->single_thread ? 1 : o->max_threads, o->max_idle_threads, begin_to_serve, start);
 
 	if (res < 0 && res != -ENODEV && res != -ENOTCONN && res != -ECONNABORTED) {
-		log_line(LOG_ERR, "stopped: %s", strerror(-res));
+		log_line(LOG_ERR, "%s: %s", start->served ? "stopped" : "cannot start", strerror(-res));
 		return 1;
 	}
 	return 0;
@@ -200,35 +222,36 @@ static void drop(void *handle)
 	fuse_pollhandle_destroy(handle);
 }
 
-/* Mounted: from here on nothing ends the daemon but a signal or an unmount. */
+/* What is left to do before the first request, threads at last. */
+static int start_threads(const struct options *o)
+{
+	int err = caller_reduce();
+
+	if (!err)
+		err = pool_start(&ops.pool, NULL);
+	if (!err && o->reap_seconds)
+		err = monitor_start(o->reap_seconds);
+	watch_start(wake, drop);
+	return err ? fail("cannot start", -err) : 0;
+}
+
+/* Mounted: once it serves, nothing ends the daemon but a signal or an unmount. */
 static int run_mounted(struct fuse_session *se, const struct options *o)
 {
-	int err, why_not_native, status;
+	struct start start = { .options = o };
+	int status;
 
 	if (device_start(se))
 		return 1;
 	if (!shake_hands(se))
 		return 0;
-	if (choose_way(se, o, &why_not_native) || fuse_daemonize(o->foreground))
+	if (choose_way(se, o, &start.why_not_native) || (!o->foreground && background_begin()))
 		return 1;
-	if (!o->foreground)
-		log_to_syslog();
-	if (fuse_set_signal_handlers(se))
+	if ((chdir("/") && fail("/", errno)) || fuse_set_signal_handlers(se) || start_threads(o))
 		return 1;
-	err = caller_reduce();
-	if (!err)
-		err = pool_start(&ops.pool, NULL);
-	if (!err && o->reap_seconds)
-		err = monitor_start(o->reap_seconds);
-	if (err) {
-		log_line(LOG_ERR, "cannot start: %s", strerror(-err));
-		return 1;
-	}
-	announce(o, why_not_native);
-	watch_start(wake, drop);
-	notify_send("READY=1");
-	status = serve(se, o);
-	notify_send("STOPPING=1");
+	status = serve(se, &start);
+	if (start.served)
+		notify_send("STOPPING=1");
 	watch_stop();
 	fuse_remove_signal_handlers(se);
 	if (pool_stop(ops.pool, STOP_WAIT_MS)) {

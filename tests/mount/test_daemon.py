@@ -8,9 +8,10 @@ import subprocess
 import harness
 import shm
 from case import equal, errno_of, fails, sh
-from daemon import is_mounted, mounts_at, umount, wait_until
+from daemon import is_mounted, mounts_at, patience, umount, wait_until
 
 SMFS = os.environ.get('SMFS', '')
+NOT_TRACED = 'it makes threads and processes of its own, and strace does not get along with it'
 
 
 def ended_by(m, number):
@@ -121,6 +122,41 @@ def comm(pid):
             return f.read().strip()
     except OSError:
         return ''
+
+
+def refused_start(m, fault, *options):
+    """smfs with this system call failing: said in one line, exit status 1, and nothing stays mounted or running."""
+    command = ['strace', '-f', '-qq', '-o', m.scratch + '/strace', '-e', 'trace=' + fault.split(':')[0], '-e', 'inject=' + fault,
+               SMFS, *options, m.keys, m.mnt]
+    env = dict(os.environ, ASAN_OPTIONS='detect_leaks=0')       # which strace and that look for do not go together
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience(10), env=env)
+    with open(m.scratch + '/strace') as log:
+        text = log.read()
+    equal('(INJECTED)' in text or 'killed by SIGKILL' in text, True, fault + ': it fails')
+    equal((done.returncode, done.stdout, done.stderr.count('\n'), done.stderr[:20]), (1, '', 1, 'smfs: cannot start: '),
+          '%s %s: %r' % (fault, options, done.stderr))
+    equal(is_mounted(m.mnt), False, 'mounted')
+    equal([p for p in os.listdir('/proc') if comm(p) == 'smfs'], [], 'daemons')
+
+
+@harness.not_under('valgrind', NOT_TRACED)
+@harness.not_under('tsan', NOT_TRACED)
+@harness.unmounted
+def test_whatever_fails_is_said_before_it_is_in_the_background(m):
+    """Giving up capabilities, the threads of the pool, of the monitor and of the loop."""
+    for fault in ['prctl:error=EPERM'] + ['clone3:error=EAGAIN:when=%d' % n for n in (1, 2, 3, 4)]:
+        refused_start(m, fault, '-o', 'reap')
+        refused_start(m, fault, '-o', 'reap', '-f')
+    refused_start(m, 'pipe2:error=EMFILE')
+    m.start()
+
+
+@harness.not_under('valgrind', NOT_TRACED)
+@harness.not_under('tsan', NOT_TRACED)
+@harness.unmounted
+def test_killed_before_it_is_in_the_background(m):
+    refused_start(m, 'setsid:signal=KILL')
+    m.start()
 
 
 @harness.unmounted
