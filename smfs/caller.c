@@ -149,6 +149,11 @@ static uint64_t caps_left(const struct caller *c)
 	return c->uid == 0 ? own.effective & c->caps : 0;
 }
 
+bool caller_can(const struct caller *c, int capability)
+{
+	return caps_left(c) & BIT(capability);
+}
+
 static bool groups_differ(const struct caller *c)
 {
 	/* Root with what we have of root's power is refused nothing for want of a group. */

@@ -52,6 +52,9 @@ static inline const gid_t *caller_groups(const struct caller *c)
 	return c->more_groups ? c->more_groups : c->groups;
 }
 
+/* Would a thread that has entered C have that capability (a number of linux/capability.h)? For what we judge ourselves. */
+bool caller_can(const struct caller *c, int capability);
+
 /*
  * The calling thread, and no other, takes on C's effective user, group and groups, and no capability that C
  * lacks. Does nothing where that would change nothing. Enters do not nest. Errors, with the thread's own

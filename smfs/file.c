@@ -80,7 +80,7 @@ static int open_segment(struct file *f, const struct caller *caller)
 {
 	struct sm_segment seg;
 	void *at;
-	int err = staged_share(f->node, caller, &f->staged);
+	int err = staged_share(f->node, writable(f->flags), caller, &f->staged);
 
 	if (err)
 		return err == -EALREADY ? 0 : err;
@@ -415,13 +415,14 @@ off_t file_seek(struct file *f, off_t offset, int whence)
 
 int file_access(struct node *n, int mask, const struct caller *caller)
 {
-	struct stat st;
-
-	if (staged_stat(n, &st))
-		return caller->uid == st.st_uid ? 0 : -EACCES;
 	if (mask & X_OK)
 		return -EACCES;	/* nothing in a segment is a program */
 	if (n->kind != NODE_SEGMENT && n->kind != NODE_REFCOUNT)
 		return mask & W_OK ? -EACCES : 0;
-	return mask & (R_OK | W_OK) ? file_check(n, mask & W_OK, caller) : 0;
+	if (!(mask & (R_OK | W_OK)))
+		return 0;
+
+	int err = staged_access(n, mask & W_OK, caller);
+
+	return err == -EALREADY ? file_check(n, mask & W_OK, caller) : err;
 }

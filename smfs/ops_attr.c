@@ -128,7 +128,7 @@ static int set_attr(struct node *n, const struct stat *attr, int to_set, struct 
 	if (!err && to_set & FUSE_SET_ATTR_SIZE)
 		err = truncate_node(n, f, attr->st_size, caller);
 	if (!err && to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME))
-		err = staged_touch(n);	/* System V keeps its own times */
+		err = staged_touch(n, caller);	/* System V keeps its own times */
 	return err;
 }
 

@@ -2,7 +2,8 @@
 /*
  * A System V segment has its size from birth, and a shell tells the size of a new file last: it opens, closes one copy of
  * the descriptor, writes, and closes. So an object is made when its creating descriptors say so: making.c says when.
- * This file knows them all, by key, and who may join.
+ * This file knows them all, by key, and who may do what to them: there is no segment yet for the kernel to judge by, so what it
+ * would say of one of that creator and mode is said here.
  *
  * `table` guards the table by key and the numbers of descriptors and uses; it is never taken while a staged object's
  * own lock is held, nor the other way round. Under a staged lock the shm calls are made, as the creator.
@@ -10,6 +11,7 @@
 #include "staged.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,7 +168,7 @@ static int join_or_begin(key_t key, const char *path, mode_t mode, const struct 
 {
 	struct staged *s = find(key);
 
-	if (s && s->creator.uid != creator->uid)
+	if (s && s->creator.uid != creator->uid && !caller_can(creator, CAP_IPC_OWNER))
 		return -EACCES;
 	if (!s) {
 		s = staged_new(key, path, mode, creator);
@@ -185,6 +187,39 @@ static int join_or_begin(key_t key, const char *path, mode_t mode, const struct 
 	*out = s;
 	return 0;
 }
+
+/* ---- who may do what, of what does not exist yet ---- */
+
+static bool in_group(const struct caller *c, gid_t gid)
+{
+	bool in = c->gid == gid;
+
+	for (unsigned i = 0; i < c->ngroups && !in; i++)
+		in = caller_groups(c)[i] == gid;
+	return in;
+}
+
+/* As shmat(2) has it. Whoever opens it before it has a size gives it one, and so must be able to stand for its creator. */
+static int may_open(const struct staged *s, bool write, const struct caller *caller)
+{
+	mode_t wanted = write ? 06 : 04, granted = s->mode;
+
+	if (caller->uid == s->creator.uid)
+		granted >>= 6;
+	else if (s->size == 0)
+		granted = 0;
+	else if (in_group(caller, s->creator.gid))
+		granted >>= 3;
+	return !(wanted & ~granted) || caller_can(caller, CAP_IPC_OWNER) ? 0 : -EACCES;
+}
+
+/* As IPC_SET and IPC_RMID of shmctl(2) have it. */
+static int may_change(const struct staged *s, const struct caller *caller)
+{
+	return caller->uid == s->creator.uid || caller_can(caller, CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
+/* ---- the table by key ---- */
 
 /* The lock of the table is held. */
 static void unlist(struct staged *s)
@@ -284,7 +319,7 @@ int staged_withdraw(key_t key, const struct caller *caller)
 		return err;
 	pthread_mutex_lock(&s->lock);
 	if (!s->made && !s->withdrawn) {
-		err = caller->uid == s->creator.uid || caller->uid == 0 ? 0 : -EPERM;
+		err = may_change(s, caller);
 		s->withdrawn = !err;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -339,39 +374,42 @@ off_t staged_size(struct node *n)
 	return size;
 }
 
-int staged_touch(struct node *n)
+int staged_touch(struct node *n, const struct caller *caller)
 {
 	struct staged *s = of_node(n);
 
 	if (!s)
 		return 0;
 	pthread_mutex_lock(&s->lock);
-	int err = making_commit_default(s);
+	int err = may_change(s, caller) ? 0 : making_commit_default(s);
 
 	pthread_mutex_unlock(&s->lock);
 	unuse(s);
 	return err;
 }
 
-static int share_locked(struct staged *s, const struct caller *caller)
+static int share_locked(struct staged *s, bool write, const struct caller *caller)
 {
 	if (s->withdrawn)
 		return s->made || s->verdict ? -ESTALE : -ENOENT;
 	if (s->made)
 		return making_commit_new_bytes(s);
-	if (s->size == 0)
-		return caller->uid == s->creator.uid ? -EALREADY : -EACCES;
+	if (s->size == 0) {
+		int err = may_open(s, write, caller);
+
+		return err ? err : -EALREADY;
+	}
 	return making_commit(s, s->size);
 }
 
-int staged_share(struct node *n, const struct caller *caller, struct staged **out)
+int staged_share(struct node *n, bool write, const struct caller *caller, struct staged **out)
 {
 	struct staged *s = of_node(n);
 
 	if (!s)
 		return 0;
 	pthread_mutex_lock(&s->lock);
-	int err = share_locked(s, caller);
+	int err = share_locked(s, write, caller);
 
 	pthread_mutex_unlock(&s->lock);
 	if (err == -EALREADY) {
@@ -387,10 +425,18 @@ int staged_share(struct node *n, const struct caller *caller, struct staged **ou
 	return err;
 }
 
-/* Of what does not exist yet: the creator and root may change it, as they may when it does. */
-static int may_change(const struct staged *s, const struct caller *caller)
+int staged_access(struct node *n, bool write, const struct caller *caller)
 {
-	return caller->uid == s->creator.uid || caller->uid == 0 ? 0 : -EPERM;
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return -EALREADY;
+	pthread_mutex_lock(&s->lock);
+	int err = s->made && !making_is_withdrawn(s) ? -EALREADY : may_open(s, write, caller);
+
+	pthread_mutex_unlock(&s->lock);
+	unuse(s);
+	return err;
 }
 
 static int chmod_unmade(struct staged *s, mode_t mode, const struct caller *caller)

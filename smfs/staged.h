@@ -26,8 +26,9 @@ struct staged;
 void staged_start(size_t default_size);
 
 /*
- * Begin to make the object with this data key; PATH is recorded. The same user's second creation of it joins the first.
- * *OUT counts one creating descriptor, *NODE is pinned. Errors: EACCES (another user is making it), ENOMEM.
+ * Begin to make the object with this data key; PATH is recorded. A second creation of it, by the same user or by root with
+ * CAP_IPC_OWNER, joins the first. *OUT counts one creating descriptor, *NODE is pinned. Errors: EACCES (another user is making
+ * it), ENOMEM.
  */
 int staged_open(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out,
 		struct node **node);
@@ -49,17 +50,21 @@ struct staged_name {
 ssize_t staged_list(struct staged_name **out);
 void staged_list_free(struct staged_name *names, ssize_t n);
 
-/* Withdraw an object that does not exist yet, as rm does: 0, -ENOENT if there is none, -EPERM. */
+/* Withdraw an object that does not exist yet, as rm does: 0, -ENOENT if there is none, -EPERM (not CALLER's to remove). */
 int staged_withdraw(key_t key, const struct caller *caller);
 
 /* What stat shows of N while its object does not exist, or was removed; false while it does, or if N is not being made. */
 bool staged_stat(struct node *n, struct stat *out);
 
 /*
- * Somebody opens N in the ordinary way: if it is being made it is made now, and then 0. -EALREADY: nothing was written
- * yet and CALLER is its creator, so this is one more creating descriptor, *OUT, which staged_close() ends.
+ * CALLER opens N in the ordinary way, to WRITE or to read: if it is being made it is made now, and then 0. -EALREADY: nothing
+ * was written yet and CALLER may, so this is one more creating descriptor, *OUT, which staged_close() ends. Errors: EACCES
+ * (nothing was written yet, and CALLER may not), ESTALE, ENOENT, those of making it.
  */
-int staged_share(struct node *n, const struct caller *caller, struct staged **out);
+int staged_share(struct node *n, bool write, const struct caller *caller, struct staged **out);
+
+/* access(2) before the object exists: 0 or -EACCES; -EALREADY once it does, or if N is not being made. */
+int staged_access(struct node *n, bool write, const struct caller *caller);
 
 /* Has somebody else taken notice? Then its size stays, and the node's segment is changed in the ordinary way. */
 bool staged_settled(struct staged *s);
@@ -78,8 +83,8 @@ int staged_allocate(struct staged *s, off_t end);
 int staged_flush(struct staged *s);
 int staged_sync(struct staged *s);
 
-/* utimensat(2): makes what is not made, if N is being made. */
-int staged_touch(struct node *n);
+/* utimensat(2): makes what is not made, if N is being made and CALLER may change it. */
+int staged_touch(struct node *n, const struct caller *caller);
 
 /* The size written so far where that is more than the segment has yet, else -1. */
 off_t staged_size(struct node *n);

@@ -166,7 +166,7 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 			return err;
 	} else {
 		struct staged *s;
-		int err = staged_share(n, caller, &s);
+		int err = staged_share(n, true, caller, &s);
 
 		if (err == -EALREADY) {
 			/* empty it is: with 0 this is what `>` of another shell sends, which says no size yet */
