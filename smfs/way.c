@@ -120,7 +120,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 		return err;
 	}
 	if (err) {
-		if (choice != WAY_COPY && err != -EOPNOTSUPP)
+		if (choice != WAY_COPY)
 			log_limited(&last, LOG_NOTICE, "segment %d: no native access (%s), copying instead",
 				    seg->id, strerror(-err));
 		copying_open(&w->copying, seg, attached, writable);

@@ -305,6 +305,9 @@ def test_hugetlb_segments_are_copied(m):
         equal(os.pwrite(fd, b'1234567', 3 * MIB - 5), 5)
         os.close(fd)
         m.run('cmp -n 4 app.key:A <(printf huge) && rm app.key:A')
+    m.daemon.may_complain = True
+    equal(m.daemon.stderr(), '' if m.copying else
+          'smfs: segment %d: no native access (Operation not supported), copying instead\n' % data, 'said, and once')
 
 
 # ---- falling back
