@@ -60,15 +60,30 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-/* A quarter of the descriptors: three users who open everything leave another some. */
+/* How many mappings the kernel lets a process have; what is written through us is mapped until it is closed. */
+static rlim_t most_mappings(void)
+{
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned n = 65530;	/* the kernel's default */
+
+	if (f) {
+		if (fscanf(f, "%u", &n) != 1)
+			n = 65530;
+		fclose(f);
+	}
+	return n;
+}
+
+/* A quarter of the descriptors, or of the mappings: three users who open everything leave another some. */
 static unsigned default_files(void)
 {
-	const rlim_t most = 65536;
+	rlim_t most = most_mappings();
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 > most)
-		return most;
-	return limit.rlim_cur >= 4 ? (unsigned)limit.rlim_cur / 4 : 1;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < most)
+		most = limit.rlim_cur;
+	most /= 4;
+	return most > 65536 ? 65536 : most ? (unsigned)most : 1;
 }
 
 static int start_core(const struct options *o)

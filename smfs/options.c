@@ -242,7 +242,7 @@ void options_print_help(const char *program)
 	       "    -o access=WAY          the way to the bytes: auto, native or copy (auto)\n"
 	       "    -o reap[=SECONDS]      take off the references of dead holders within SECONDS (1), free what they left\n"
 	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
-	       "    -o files=N             most files that one user may have open (a quarter of the descriptors)\n"
+	       "    -o files=N             most files that one user may have open (a quarter of the descriptors or mappings)\n"
 	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"
 	       "    -o max_threads=N       most threads that serve requests (10)\n"
 	       "    -o max_idle_threads=N  most of them that are kept idle (4)\n"

@@ -16,7 +16,7 @@ struct options {
 	unsigned max_threads, max_idle_threads;
 	size_t default_size;		/* of an object made without a size, bytes */
 	size_t staged;			/* most bytes of one user's files in the making */
-	unsigned files;			/* most open files of one user; 0: by RLIMIT_NOFILE */
+	unsigned files;			/* most open files of one user; 0: by RLIMIT_NOFILE and vm.max_map_count */
 	enum way_choice access;
 	unsigned reap_seconds;		/* 0: no monitor */
 };

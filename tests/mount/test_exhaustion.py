@@ -7,7 +7,7 @@ import os
 import harness
 import shm
 from case import equal, errno_of, fails, spawn
-from daemon import wait_until
+from daemon import mount, umount, wait_until
 
 OWN_DESCRIPTORS = 'valgrind keeps descriptors of its own, beyond the limit'
 
@@ -148,6 +148,22 @@ def test_a_byte_in_the_making_costs_its_page(m):
         return written
     equal(as_one(m, GREEDY, scatter), 256, 'pages in 1 MiB')
     m.run('rm -f *')
+
+
+@harness.unmounted
+def test_the_default_share_is_a_quarter_of_the_mappings(m):
+    """Each file that is written through smfs is mapped. The number is the machine's, so this is another one's, bound there."""
+    with open(m.scratch + '/max_map_count', 'w') as number:
+        number.write('400\n')
+    mount(number.name, '/proc/sys/vm/max_map_count', 'none', 4096)      # MS_BIND
+    try:
+        m.start(options=['-o', 'allow_other'])
+        m.daemon.may_complain = True
+        m.key()
+        m.make(contents=b'x')
+        holding(m, [m.at('app.key:A')] * 200, lambda count, seen: equal((count, seen), (100, 'EMFILE')))
+    finally:
+        umount('/proc/sys/vm/max_map_count')
 
 
 @harness.allow_other
