@@ -43,8 +43,7 @@ int extent_copy(void *to, const void *from, size_t size, int fd)
 	return err;
 }
 
-/* Resident and swapped bytes of the segment ID, as of now; UINT64_MAX: unknown. */
-static uint64_t bytes_in_use(int id)
+uint64_t extent_bytes(int id)
 {
 	AUTO_FREE struct sm_usage *all = NULL;
 	ssize_t n = sm_usage_list(&all);
@@ -100,7 +99,7 @@ int extent_copy_attached(void *to, const void *from, size_t size, int id)
 
 		if (err)
 			return err;
-		if (found * page == bytes_in_use(id))
+		if (found * page == extent_bytes(id))
 			return 0;
 		nanosleep(&pause, NULL);	/* what is being read in is not there yet */
 	}

@@ -3,6 +3,7 @@
 #define SMFS_EXTENT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Copy what is data of SIZE bytes at FROM onto zeros at TO, both mapped, in time that goes with the data. Errors: EIO, and those
@@ -17,5 +18,8 @@ int extent_copy(void *to, const void *from, size_t size, int fd);
  * of the data, everything is touched, which takes long and makes pages of the segment's holes.
  */
 int extent_copy_attached(void *to, const void *from, size_t size, int id);
+
+/* Resident and swapped bytes of the segment ID, as of now; UINT64_MAX: unknown. */
+uint64_t extent_bytes(int id);
 
 #endif

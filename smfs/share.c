@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes in the making and listings are the daemon's own memory, and an open file may cost one of its descriptors. Each is
- * counted by the user it is for, and apart: who may write no more can still look. A user without any has no entry.
+ * Bytes in the making or put aside, and listings, are the daemon's own memory, and an open file may cost one of its descriptors.
+ * Each is counted by the user it is for, and apart: who may write no more can still look. A user without any has no entry.
  */
 #include "share.h"
 
@@ -99,7 +99,7 @@ int share_take(uid_t uid, size_t bytes)
 	int err = bytes ? take(uid, bytes) : 0;
 
 	if (err == -ENOSPC)
-		log_limited(&last, LOG_WARNING, "user %u: files in the making hold %zu bytes, the most allowed (-o staged=)",
+		log_limited(&last, LOG_WARNING, "user %u: new files and size changes may hold %zu bytes, and no more (-o staged=)",
 			    uid, most_bytes);
 	return err;
 }

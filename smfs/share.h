@@ -7,8 +7,9 @@
 #include <sys/types.h>
 
 /*
- * What one user may have of the daemon, so that nobody's use costs another's: bytes that files in the making hold, open
- * files, of which each may be a descriptor and a registration with the kernel, and listings of open directories. Thread-safe.
+ * What one user may have of the daemon, so that nobody's use costs another's: bytes that files in the making, and
+ * objects whose size is being changed, hold here, open files, of which each may be a descriptor and a registration with the
+ * kernel, and listings of open directories. Thread-safe.
  */
 
 void share_start(size_t most_bytes, unsigned most_files);

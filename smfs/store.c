@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
@@ -350,17 +351,28 @@ static int make_room_aside(struct store_contents *c)
 	return err;
 }
 
+/* Room in the user's share for what will be copied: FD, or if there is none the kernel's table, tells how much is data. */
+static int charge(struct store_contents *c, int fd)
+{
+	struct stat st;
+	uint64_t data = fd < 0 ? extent_bytes(c->old.id) : fstat(fd, &st) ? UINT64_MAX : (uint64_t)st.st_blocks * 512;
+	size_t bytes = data < c->old.size ? (size_t)data : c->old.size;
+	int err = share_take(c->uid, bytes);
+
+	c->charged = err ? 0 : bytes;
+	return err;
+}
+
 static int copy_aside(const void *at, struct store_contents *c)
 {
 	int fd = native_descriptor(at, &c->old);
+	int err = fd < 0 || native_is_alone(fd) ? charge(c, fd) : -EBUSY;	/* if not: open through another mount */
 
-	if (fd < 0)
-		return extent_copy_attached(c->bytes, at, c->old.size, c->old.id);
-
-	/* if not: open through another mount */
-	int err = native_is_alone(fd) ? extent_copy(c->bytes, at, c->old.size, fd) : -EBUSY;
-
-	close(fd);
+	if (!err)
+		err = fd < 0 ? extent_copy_attached(c->bytes, at, c->old.size, c->old.id) :
+			       extent_copy(c->bytes, at, c->old.size, fd);
+	if (fd >= 0)
+		close(fd);
 	return err;
 }
 
@@ -382,13 +394,15 @@ static int copy_attached(const struct sm_segment *data, const void *at, struct s
 	return err;
 }
 
-int store_put_aside(const struct sm_segment *data, struct store_contents *out)
+int store_put_aside(const struct sm_segment *data, uid_t uid, struct store_contents *out)
 {
 	void *at;
 	int err = sm_segment_map(data->id, data->size, false, &at);
 
 	if (err)
 		return err == -EIDRM ? -ESTALE : err;
+	out->uid = uid;
+	out->charged = 0;
 	err = copy_attached(data, at, out);
 	sm_segment_unmap(at, data->size);
 	return err;
@@ -398,4 +412,5 @@ void store_drop(struct store_contents *c)
 {
 	munmap(c->bytes, c->old.size);
 	close(c->fd);
+	share_return(c->uid, c->charged);
 }

@@ -61,15 +61,18 @@ int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm
  */
 struct store_contents {
 	struct sm_segment old;
+	uid_t uid;		/* whose share (share.h) the bytes are of, and how many */
+	size_t charged;
 	int fd;			/* a memfd, whose holes are the segment's */
 	void *bytes;		/* its mapping */
 };
 
 /*
- * Attaches for it with the calling thread's credentials, which should be our own: that can tell holes fastest. Errors: EBUSY
- * (somebody is attached), ESTALE (gone), EIO, EACCES, ENOMEM, EMFILE. To be dropped with store_drop().
+ * Attaches for it with the calling thread's credentials, which should be our own: that can tell holes fastest. What is data
+ * counts in UID's share. Errors: EBUSY (somebody is attached), ENOSPC (beyond the share), ESTALE (gone), EIO, EACCES, ENOMEM,
+ * EMFILE. To be dropped with store_drop().
  */
-int store_put_aside(const struct sm_segment *data, struct store_contents *out);
+int store_put_aside(const struct sm_segment *data, uid_t uid, struct store_contents *out);
 void store_drop(struct store_contents *c);
 
 /*

@@ -60,14 +60,14 @@ static bool open_otherwise(struct node *n, unsigned mine)
 }
 
 /* What was just closed may still be attached, or have its descriptor, for an instant. */
-static int put_aside_soon(const struct sm_segment *seg, struct store_contents *contents)
+static int put_aside_soon(const struct sm_segment *seg, uid_t uid, struct store_contents *contents)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	int err = store_put_aside(seg, contents);
+	int err = store_put_aside(seg, uid, contents);
 
 	for (int i = 0; i < CLOSE_WAIT_MS && err == -EBUSY; i++) {
 		nanosleep(&pause, NULL);
-		err = store_put_aside(seg, contents);
+		err = store_put_aside(seg, uid, contents);
 	}
 	return err;
 }
@@ -87,7 +87,7 @@ static int exchange(struct node *n, off_t size, const struct caller *caller, boo
 		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
 	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
 		return -EBUSY;
-	err = put_aside_soon(&seg, &contents);
+	err = put_aside_soon(&seg, caller->uid, &contents);
 	if (err)
 		return err;
 	{

@@ -244,6 +244,46 @@ def test_a_directory_that_is_read_again_and_again(m):
     os.close(fd)
 
 
+@harness.allow_other
+@harness.options('-o', 'staged=1M')
+def test_bytes_of_a_size_change(m):
+    """They are put aside in the daemon's memory, and counted with those in the making; holes are not."""
+    m.daemon.may_complain = True
+    m.key(), m.key('new.key')
+    path = m.at('app.key:A')
+
+    def resize(uid, size):
+        return as_one(m, uid, lambda: errno_of(os.truncate, path, size))
+
+    def with_a_full_share():
+        fd = os.open(m.at('new.key:A'), os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        os.write(fd, b'x' * (1 << 20))
+        fails('ENOSPC', os.truncate, path, 100)
+        os.unlink(m.at('new.key:A'))
+        os.close(fd)
+
+    for size, expected in ((1 << 20, 'OK'), ((1 << 20) + 1, 'ENOSPC'), (4 << 20, 'ENOSPC')):
+        contents = os.urandom(size)
+        m.make(contents=contents)
+        for uid in GREEDY, OTHER, GREEDY:       # each has the whole share, and gets it back
+            before = m.data().id
+            shm.set(before, uid)
+            equal(resize(uid, 5 << 20), expected, '%d bytes' % size)
+            equal(shm.read(m.data().id, size) == contents, True, 'what is in it')
+            equal((m.data().id == before, m.data().size), (expected != 'OK', 5 << 20 if expected == 'OK' else size))
+            if expected == 'OK':
+                equal(resize(uid, size), 'OK', 'and back')
+        m.remove()
+    data, _ = m.make(size=300 << 20)
+    for offset in (0, (300 << 20) - 1):
+        shm.write(data, b'x', offset)
+    shm.set(data, GREEDY)
+    equal(resize(GREEDY, 299 << 20), 'OK', 'a sparse one')
+    as_one(m, GREEDY, with_a_full_share)
+    wait_until(lambda: resize(GREEDY, 100) == 'OK', 'it is given back')
+    m.remove()
+
+
 @harness.not_under('valgrind', harness.VALGRIND_SHMAT)
 def test_a_segment_of_2_to_the_62(m):
     m.key(), m.key('small')

@@ -125,8 +125,9 @@ def attempts(m):
                 raise PermissionError(errno.EACCES, 'access')
         return call
     return {'open to read': opening(os.O_RDONLY), 'open to write': opening(os.O_WRONLY),
-            'O_TRUNC': opening(os.O_RDWR | os.O_TRUNC), 'O_CREAT': opening(os.O_RDWR | os.O_CREAT), 'F_OK': access(os.F_OK), 'R_OK': access(os.R_OK), 'W_OK': access(os.W_OK),
-            'X_OK': access(os.X_OK), 'chmod': lambda: os.chmod(path, 0o640), 'chown': lambda: os.chown(path, 7777, -1),
+            'O_TRUNC': opening(os.O_RDWR | os.O_TRUNC), 'O_CREAT': opening(os.O_RDWR | os.O_CREAT),
+            'F_OK': access(os.F_OK), 'R_OK': access(os.R_OK), 'W_OK': access(os.W_OK), 'X_OK': access(os.X_OK),
+            'chmod': lambda: os.chmod(path, 0o640), 'chown': lambda: os.chown(path, 7777, -1),
             'unlink': lambda: os.unlink(path), 'touch': lambda: os.utime(path),
             'truncate to 0': lambda: os.truncate(path, 0), 'truncate': lambda: os.truncate(path, 7)}
 
