@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "cleanup.h"
@@ -61,6 +60,8 @@ struct pool {
 	pthread_cond_t tick;
 	struct timespec sleeps_until;	/* {0}: without end */
 };
+
+static _Thread_local struct pool_job *at_work;	/* what the calling thread is at; NULL: no job */
 
 /* What a new thread starts with. */
 struct start {
@@ -194,7 +195,9 @@ static void job_run(struct pool *pool, struct pool_job *job)
 	void (*last)(struct pool_job *);
 
 	pthread_mutex_unlock(&pool->lock);
+	at_work = job;
 	job->work(job);
+	at_work = NULL;
 	pthread_mutex_lock(&pool->lock);
 
 	if (job->state == RUNNING) {
@@ -298,6 +301,11 @@ static void dispatch(struct pool *pool)
 		job->state = WAITING;
 		turns_put_back(&pool->turns, job);
 	}
+}
+
+bool pool_is_expired(void)
+{
+	return at_work && at_work->state != RUNNING;
 }
 
 int pool_submit(struct pool *pool, struct pool_job *job)

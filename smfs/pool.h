@@ -20,6 +20,7 @@
  * work that never returns.
  */
 
+#include <stdbool.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 #include <time.h>
@@ -37,7 +38,7 @@ struct pool_job {
 	unsigned timeout_ms;	/* from pool_submit(), as a rule POOL_TIMEOUT_MS; 0: none until pool_stop() */
 
 	/* The pool's own. */
-	int state;
+	_Atomic int state;	/* changed under the pool's lock */
 	struct timespec deadline;
 	struct pool_user *user;
 	TAILQ_ENTRY(pool_job) waiting;
@@ -62,6 +63,12 @@ int pool_start(struct pool **out, const struct pool_limits *limits);
  * ESHUTDOWN.
  */
 int pool_submit(struct pool *pool, struct pool_job *job);
+
+/*
+ * Has the job that the calling thread works at expired? What it finds is for nobody then, so whatever may go on for long
+ * asks. False on a thread that is no pool's.
+ */
+bool pool_is_expired(void);
 
 /*
  * Take no more jobs, expire those that wait, wait up to WAIT_MS for those that run, expire the rest. Returns

@@ -27,6 +27,7 @@
 
 #include "cleanup.h"
 #include "mounts.h"
+#include "pool.h"
 
 #define LINKS 40	/* as the kernel */
 
@@ -322,6 +323,8 @@ static int walk_all(struct walk *w)
 	int err = 0;
 
 	while (!err && next_component(w, name)) {
+		if (pool_is_expired())
+			return -ETIMEDOUT;	/* its caller has that already; the way may be 40 times 4 KiB long */
 		err = visit(w);
 		if (err)
 			break;

@@ -5,7 +5,10 @@
 #include "tree.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+
+#include "smfs/pool.h"
 
 static void links_lead_where_the_kernel_goes(void **state)
 {
@@ -145,6 +148,51 @@ static void random_trees_resolve_as_the_kernel_does(void **state)
 	assert_in_range(found, 300, 2700);
 }
 
+struct walker {
+	struct pool_job job;
+	atomic_int expired, before, after, ended;
+};
+
+static void walk_until_expired(struct pool_job *job)
+{
+	struct walker *w = (struct walker *)job;
+
+	w->before = try("key", 0);
+	while (!pool_is_expired())
+		usleep(1000);
+	w->after = try("key", 0);
+}
+
+static void on_expire(struct pool_job *job)
+{
+	((struct walker *)job)->expired = 1;
+}
+
+static void on_end(struct pool_job *job)
+{
+	((struct walker *)job)->ended = 1;
+}
+
+static void a_walk_for_nobody_ends(void **state)
+{
+	struct pool *pool;
+	struct walker w = { .job = { .work = walk_until_expired, .finish = on_end, .expire = on_expire, .discard = on_end,
+				     .timeout_ms = 500 } };
+
+	make_file("key");
+	assert_int_equal(pool_start(&pool, NULL), 0);
+	assert_int_equal(pool_submit(pool, &w.job), 0);
+	for (int i = 0; i < 20000 && !w.ended; i++)
+		usleep(1000);
+	assert_int_equal(w.ended, 1);
+	assert_int_equal(pool_stop(pool, 10000), 0);
+	assert_int_equal(w.expired, 1);
+	assert_int_equal(w.before, 0);
+	assert_int_equal(w.after, ETIMEDOUT);
+	assert_false(pool_is_expired());
+	assert_int_equal(try("key", 0), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(links_lead_where_the_kernel_goes),
 	TEST(forty_links_and_no_more),
@@ -152,6 +200,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(links_are_not_followed_on_a_nosymfollow_mount),
 	TEST(protected_symlinks_are_honoured),
 	TEST(random_trees_resolve_as_the_kernel_does),
+	TEST(a_walk_for_nobody_ends),
 };
 
 TREE_MAIN(tests)
