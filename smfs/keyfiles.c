@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "hints.h"
+#include "pool.h"
 
 #define INODE_BITS 0xffffu	/* of a key, and what ftok(3) takes of an inode number */
 
@@ -23,6 +25,7 @@ struct search {
 	const struct keydir *keydir;
 	key_t key;
 	struct keyfiles *out;
+	struct hints links;	/* of the directory that is searched */
 };
 
 static bool yields(const struct search *s, const struct stat *st)
@@ -76,7 +79,7 @@ static int try_entry(struct search *s, const struct keypath *dir, const struct d
 		return 0;
 	if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 		return 0;
-	if (keypath_at(s->keydir, dir, d->d_name, KEYPATH_HINT, &kp) == 0 && yields(s, &kp.st))
+	if (hints_follow_entry(&s->links, s->keydir, dir, d->d_name, &kp) == 0 && yields(s, &kp.st))
 		err = asprintf(&path, "%s%s%s", dir->path, slash, d->d_name) < 0 ? -ENOMEM : add(s, &kp.st, path);
 	keypath_close(&kp);
 	return err;
@@ -87,8 +90,10 @@ static int search_stream(struct search *s, const struct keypath *dir, DIR *strea
 	struct dirent *d;
 	int err = 0;
 
-	while (!err && (d = readdir(stream)))
+	hints_of_links(&s->links, dir->st.st_uid);
+	while (!err && !pool_is_expired() && (d = readdir(stream)))
 		err = try_entry(s, dir, d);
+	hints_free(&s->links);
 	return err;
 }
 
@@ -126,7 +131,7 @@ static int search_around(struct search *s, const char *relative, unsigned hint)
 int keyfiles_find(const struct keydir *keydir, key_t data_key, const char *recorded, const char *named,
 		  struct keyfiles *out)
 {
-	struct search s = { keydir, data_key, out };
+	struct search s = { .keydir = keydir, .key = data_key, .out = out };
 	const char *relative = recorded ? keypath_below(keydir->dir.path, recorded) : NULL;
 	int err = 0;
 

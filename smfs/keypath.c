@@ -35,20 +35,20 @@ static bool ends_in(const char *text, const char *tail)
  * The kernel marks the path of a removed file, and a file may really be called so; then that name leads to
  * it. The number of links alone says nothing: it may have others, and some file systems never tell.
  */
-static bool is_deleted(const struct keydir *root, const struct keypath *kp, const char *text)
+static bool is_deleted(const struct keydir *root, const struct keypath *kp, const char *text, unsigned hint)
 {
 	struct keypath other = KEYPATH_NONE;
 
 	if (!ends_in(text, deleted))
 		return false;
-	if (kp->st.st_nlink == 0 || walk_path(root, &root->root, text, 0, &other) != 0)
+	if (kp->st.st_nlink == 0 || walk_path(root, &root->root, text, hint, NULL, &other) != 0)
 		return true;
 	keypath_close(&other);
 	return other.st.st_dev != kp->st.st_dev || other.st.st_ino != kp->st.st_ino;
 }
 
-/* The path of KP as seen from the root; the kernel's text begins with the root's own. */
-static int real_path(const struct keydir *root, const struct keypath *kp, char **out)
+/* The path of KP as seen from the root; the kernel's text begins with the root's own. HINT: KEYPATH_HINT or 0. */
+static int real_path(const struct keydir *root, const struct keypath *kp, unsigned hint, char **out)
 {
 	char link[40], text[PATH_MAX + 1];
 	const size_t above = root->root.path && root->root.path[1] ? strlen(root->root.path) : 0;
@@ -63,7 +63,7 @@ static int real_path(const struct keydir *root, const struct keypath *kp, char *
 	const char *path = text;
 	if (above && strncmp(text, root->root.path, above) == 0 && strchr("/", text[above]))
 		path = text[above] ? text + above : "/";
-	if (is_deleted(root, kp, path))
+	if (is_deleted(root, kp, path, hint))
 		return -ENOENT;
 	*out = strdup(path);
 	return *out ? 0 : -ENOMEM;
@@ -80,7 +80,7 @@ static int complete(const struct keydir *root, unsigned flags, struct keypath *o
 		return 0;
 	if (flags & KEYPATH_CACHED)
 		return -EAGAIN;		/* rare enough */
-	const int err = real_path(root, out, &path);
+	const int err = real_path(root, out, flags & KEYPATH_HINT, &path);
 	if (!err && flags & KEYPATH_REALPATH) {
 		out->path = path;
 		path = NULL;
@@ -89,9 +89,9 @@ static int complete(const struct keydir *root, unsigned flags, struct keypath *o
 }
 
 static int walk_complete(const struct keydir *root, const struct keypath *start, const char *path,
-			 unsigned flags, struct keypath *out)
+			 unsigned flags, unsigned *steps, struct keypath *out)
 {
-	int err = walk_path(root, start, path, flags, out);
+	int err = walk_path(root, start, path, flags, steps, out);
 
 	if (!err)
 		err = complete(root, flags, out);
@@ -132,18 +132,30 @@ int keypath_resolve(const struct keydir *root, const char *path, unsigned flags,
 	if (!is_plain(path))
 		return -ENOENT;
 	const int err = check_above(root, flags & KEYPATH_CACHED);
-	return err ? err : walk_complete(root, &root->dir, path, flags, out);
+	return err ? err : walk_complete(root, &root->dir, path, flags, NULL, out);
 }
 
-int keypath_at(const struct keydir *root, const struct keypath *dir, const char *path, unsigned flags,
-	       struct keypath *out)
+static int resolve_at(const struct keydir *root, const struct keypath *dir, const char *path, unsigned flags,
+		      unsigned *steps, struct keypath *out)
 {
 	*out = (struct keypath)KEYPATH_NONE;
 	if (!is_plain(path))
 		return -ENOENT;
 	if (!S_ISDIR(dir->st.st_mode))
 		return -ENOTDIR;
-	return walk_complete(root, dir, path, flags, out);
+	return walk_complete(root, dir, path, flags, steps, out);
+}
+
+int keypath_at(const struct keydir *root, const struct keypath *dir, const char *path, unsigned flags,
+	       struct keypath *out)
+{
+	return resolve_at(root, dir, path, flags, NULL, out);
+}
+
+int keypath_at_hint(const struct keydir *root, const struct keypath *dir, const char *path, unsigned *steps,
+		    struct keypath *out)
+{
+	return resolve_at(root, dir, path, KEYPATH_HINT, steps, out);
 }
 
 int keypath_open_directory(const struct keypath *kp)
@@ -199,7 +211,7 @@ static int open_root(struct keydir *dir, int root_fd)
 	if (dir->root.fd < 0)
 		return -errno;
 	const int err = walk_look(dir, NULL, &dir->root);
-	return err ? err : real_path(dir, &dir->root, &dir->root.path);
+	return err ? err : real_path(dir, &dir->root, 0, &dir->root.path);
 }
 
 static int open_keydir(struct keydir *dir, const char *path, bool other_root)
@@ -208,12 +220,12 @@ static int open_keydir(struct keydir *dir, const char *path, bool other_root)
 	int err;
 
 	if (*path == '/' || other_root)
-		return walk_path(dir, &dir->root, path, KEYPATH_DIRECTORY, &dir->dir);
+		return walk_path(dir, &dir->root, path, KEYPATH_DIRECTORY, NULL, &dir->dir);
 	start.fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (start.fd < 0)
 		return -errno;
 	err = walk_look(dir, NULL, &start);
-	return err ? err : walk_path(dir, &start, path, KEYPATH_DIRECTORY, &dir->dir);
+	return err ? err : walk_path(dir, &start, path, KEYPATH_DIRECTORY, NULL, &dir->dir);
 }
 
 /* From KEYDIR up to the root, one descriptor each. */
@@ -230,7 +242,7 @@ static int open_above(struct keydir *dir)
 
 		if (dir->nabove == DEEPEST)
 			return -ENAMETOOLONG;
-		err = walk_path(dir, &at, "..", 0, &next);
+		err = walk_path(dir, &at, "..", 0, NULL, &next);
 		if (err)
 			break;
 		dir->above[dir->nabove++] = next.fd;

@@ -64,18 +64,25 @@ enum keypath_flags {
 	KEYPATH_HINT = 8,
 };
 
+#define KEYPATH_HINT_STEPS 2048	/* components of one hint, links' included: half of PATH_MAX, a path's without links */
+
 /*
  * Resolve PATH, relative to KEYDIR; "" is KEYDIR itself. Symbolic links are followed as the calling thread
  * may follow them, the last one too. Close OUT with keypath_close(); it is safe to close after an error.
  * Errors: ENOENT (nothing there, or in an smfs mount, or PATH has an empty, "." or ".." component, or KEYDIR
  * is gone); EACCES (a directory that the thread may not search, those above KEYDIR included); ENOTDIR;
- * ELOOP; ENAMETOOLONG; ENOMEM, EMFILE; those of the file systems on the way.
+ * ELOOP (too many links, or a hint that is too long); ENAMETOOLONG; ENOMEM, EMFILE; ETIMEDOUT (the calling
+ * thread's pool job has expired); those of the file systems on the way.
  */
 int keypath_resolve(const struct keydir *root, const char *path, unsigned flags, struct keypath *out);
 
 /* The same for PATH from DIR, a directory resolved before; "" is DIR itself. */
 int keypath_at(const struct keydir *root, const struct keypath *dir, const char *path, unsigned flags,
 	       struct keypath *out);
+
+/* The same for PATH from DIR as a hint of at most *STEPS components; *STEPS becomes how many are left. */
+int keypath_at_hint(const struct keydir *root, const struct keypath *dir, const char *path, unsigned *steps,
+		    struct keypath *out);
 
 /*
  * A descriptor of the directory KP to read its entries from (getdents, fdopendir); the thread must have read

@@ -28,6 +28,8 @@
 
 #include "cleanup.h"
 #include "hash.h"
+#include "hints.h"
+#include "pool.h"
 #include "staged.h"
 
 #define FILE_BITS 0xffffffu	/* of a key: what ftok(3) takes from the file */
@@ -41,6 +43,7 @@ struct pair {
 	key_t key;		/* of the data */
 	char *recorded;		/* NULL: none */
 	const char *name;	/* it was listed under, by the recorded path */
+	enum { UNKNOWN, FOR_THIS, FOR_ANOTHER } meant;	/* what meant_for_another() has found */
 };
 
 struct subdirectory {
@@ -56,6 +59,7 @@ struct scan {
 	struct staged_name *staged;
 	ssize_t nstaged;
 	struct subdirectory *subdirectories;	/* listed already */
+	struct hints records, links;
 	struct listing *out;
 };
 
@@ -277,6 +281,15 @@ static bool yields(const struct keypath *kp, key_t key)
 
 /* ---- recorded ---- */
 
+/* Its counter's mode may let others write a path, and IPC_SET could make it another user's; a creator stays what he is. */
+static int follow_recorded(struct scan *scan, const struct pair *p, const struct keypath *dir, const char *relative,
+			   struct keypath *kp)
+{
+	const uid_t recorder = p->staged ? (uid_t)-1 : p->counter.cuid;
+
+	return hints_follow(&scan->records, recorder, scan->keydir, dir, relative, kp);
+}
+
 static int add_subdirectory(struct scan *scan, const char *relative)
 {
 	struct subdirectory *sub;
@@ -304,7 +317,7 @@ static bool has_subdirectory(struct scan *scan, const char *relative)
 }
 
 /* A directory "a:b" cannot be reached through the mount where a key file "a" exists: the name is an object's. */
-static bool is_hidden(struct scan *scan, const char *relative)
+static bool is_hidden(struct scan *scan, const struct pair *p, const char *relative)
 {
 	char component[NAME_MAX + 1];
 	struct name name;
@@ -323,7 +336,7 @@ static bool is_hidden(struct scan *scan, const char *relative)
 		return true;
 
 	/* where it cannot be told, neither can the directory be reached */
-	bool taken = keypath_at(scan->keydir, &scan->dir, component, KEYPATH_HINT, &kp) != -ENOENT;
+	bool taken = follow_recorded(scan, p, &scan->dir, component, &kp) != -ENOENT;
 
 	keypath_close(&kp);
 	return taken;
@@ -335,10 +348,10 @@ static int add_recorded(struct scan *scan, struct pair *p)
 	struct keypath kp;
 	bool deeper = relative && strchr(relative, '/');
 
-	if (!relative || (deeper && (has_subdirectory(scan, relative) || is_hidden(scan, relative))))
+	if (!relative || (deeper && (has_subdirectory(scan, relative) || is_hidden(scan, p, relative))))
 		return 0;
 
-	bool good = keypath_at(scan->keydir, &scan->dir, relative, KEYPATH_HINT, &kp) == 0 && yields(&kp, p->key);
+	bool good = follow_recorded(scan, p, &scan->dir, relative, &kp) == 0 && yields(&kp, p->key);
 
 	keypath_close(&kp);
 	if (!good)
@@ -351,19 +364,19 @@ static int add_recorded(struct scan *scan, struct pair *p)
 
 /* ---- reverse ---- */
 
-/* Is another name the one that was meant by this key? */
-static bool meant_for_another(struct scan *scan, const struct pair *p)
+/* Is another name the one that was meant by this key? Any number of links may lead to one file, so it is found out once. */
+static bool meant_for_another(struct scan *scan, struct pair *p)
 {
 	const char *relative = p->recorded ? keypath_below(scan->keydir->dir.path, p->recorded) : NULL;
 	struct keypath kp;
 
-	if (!relative)
-		return false;
+	if (!relative || p->meant)
+		return p->meant == FOR_ANOTHER;
 
-	bool another = keypath_at(scan->keydir, &scan->keydir->dir, relative, KEYPATH_HINT, &kp) == 0 &&
-		       yields(&kp, p->key);
+	bool another = follow_recorded(scan, p, &scan->keydir->dir, relative, &kp) == 0 && yields(&kp, p->key);
 
 	keypath_close(&kp);
+	p->meant = another ? FOR_ANOTHER : FOR_THIS;
 	return another;
 }
 
@@ -411,7 +424,7 @@ static int read_entries(struct scan *scan, DIR *stream)
 	struct dirent *d;
 	int err = 0;
 
-	while (!err && (errno = 0, d = readdir(stream))) {
+	while (!err && !pool_is_expired() && (errno = 0, d = readdir(stream))) {
 		struct keypath kp;
 		bool maybe = d->d_type == DT_LNK || d->d_type == DT_UNKNOWN ||
 			     first_with(scan, file_bits(scan->dir.st.st_dev, d->d_ino));
@@ -419,7 +432,7 @@ static int read_entries(struct scan *scan, DIR *stream)
 		if (!maybe || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
 		/* in a directory that everybody may write to, links are strangers' words, too */
-		if (keypath_at(scan->keydir, &scan->dir, d->d_name, KEYPATH_HINT, &kp) == 0)
+		if (hints_follow_entry(&scan->links, scan->keydir, &scan->dir, d->d_name, &kp) == 0)
 			err = add_reverse(scan, d->d_name, &kp.st);
 		keypath_close(&kp);
 	}
@@ -445,6 +458,8 @@ static int scan_directory(struct scan *scan, const char *path)
 		close(fd);
 		return err;
 	}
+	hints_of_records(&scan->records);
+	hints_of_links(&scan->links, scan->dir.st.st_uid);
 	for (size_t i = 0; i < scan->count && !err; i++)
 		err = add_recorded(scan, &scan->pairs[i]);
 	if (!err)
@@ -467,6 +482,8 @@ static void scan_free(struct scan *scan)
 		free(scan->pairs[i].recorded);
 	free(scan->pairs);
 	staged_list_free(scan->staged, scan->nstaged);
+	hints_free(&scan->records);
+	hints_free(&scan->links);
 	keypath_close(&scan->dir);
 }
 

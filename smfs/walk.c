@@ -51,7 +51,7 @@ struct walk {
 	bool directory;		/* what the whole path has to lead to */
 	bool cached;		/* ask no file system */
 	bool hint;		/* enter no mount that might keep us waiting */
-	unsigned links;
+	unsigned links, steps;	/* followed; left */
 	char *rest;		/* in text; what is still to be walked */
 	char text[WALK_LONGEST];
 };
@@ -325,6 +325,9 @@ static int walk_all(struct walk *w)
 	while (!err && next_component(w, name)) {
 		if (pool_is_expired())
 			return -ETIMEDOUT;	/* its caller has that already; the way may be 40 times 4 KiB long */
+		if (w->steps == 0)
+			return -ELOOP;
+		w->steps--;
 		err = visit(w);
 		if (err)
 			break;
@@ -337,7 +340,7 @@ static int walk_all(struct walk *w)
 }
 
 int walk_path(const struct keydir *root, const struct keypath *start, const char *path, unsigned flags,
-	      struct keypath *out)
+	      unsigned *steps, struct keypath *out)
 {
 	struct walk w;
 	const size_t n = strlen(path);
@@ -352,11 +355,14 @@ int walk_path(const struct keydir *root, const struct keypath *start, const char
 	w.cached = flags & KEYPATH_CACHED;
 	w.hint = flags & KEYPATH_HINT;
 	w.links = 0;
+	w.steps = steps ? *steps : w.hint ? KEYPATH_HINT_STEPS : UINT_MAX;
 	w.rest = w.text;
 	if (n >= PATH_MAX)
 		return -ENAMETOOLONG;
 	memcpy(w.text, path, n + 1);
 	err = walk_all(&w);
+	if (steps)
+		*steps = w.steps;
 	if (w.visit.listed)
 		end_visit(&w.visit);
 	if (!err && w.borrowed) {

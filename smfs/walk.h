@@ -11,11 +11,12 @@
 
 /*
  * Walk from START along PATH ("." and ".." included) to OUT, which gets a descriptor of its own. Of ROOT,
- * only root, protected_symlinks and mounts are used. Errors: those of keypath_resolve(), and EXDEV where the
- * way leads into an smfs mount.
+ * only root, protected_symlinks and mounts are used. Each component takes one of the STEPS that are left, those of
+ * links included; NULL: KEYPATH_HINT_STEPS for a hint, else as many as 40 links may have, as for the kernel. Errors:
+ * those of keypath_resolve(), EXDEV where the way leads into an smfs mount, and ELOOP when no step is left.
  */
 int walk_path(const struct keydir *root, const struct keypath *start, const char *path, unsigned flags,
-	      struct keypath *out);
+	      unsigned *steps, struct keypath *out);
 
 /*
  * THREAD (gettid(2)) has not come back in time. Where it is in a mount that a hint led it into, no other hint leads there

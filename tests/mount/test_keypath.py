@@ -304,6 +304,60 @@ def test_unmounting_while_a_caller_hangs(m):
         hung.close()
 
 
+def long_way(m):
+    """39 links of 1,637 components each in one path, made by a stranger: half a second for whoever walks it."""
+    os.mkdir(m.keys + '/e')
+    os.mkdir(m.keys + '/e/d')
+    os.symlink('d/../' * 818 + '.', m.keys + '/e/l')
+    return 'e' + '/l' * 39
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_links_that_lead_too_far(m):
+    """In a directory for all, a stranger's are left out. Nobody who lists it waits for them, and others' are shown."""
+    m.daemon.may_complain = True
+    m.key('pub/app.key')
+    os.chmod(m.keys + '/pub', 0o1777)
+    foreign(m, 'pub/app.key', 0o666)
+    way = long_way(m)
+    for number in range(40):
+        os.symlink('../' + way, m.keys + '/pub/a%d' % number)
+        os.lchown(m.keys + '/pub/a%d' % number, *STRANGER)
+    os.symlink('app.key', m.keys + '/pub/link')
+    os.lchown(m.keys + '/pub/link', *CREATOR)
+    expected = ['app.key:A', 'app.key:A.refcount', 'link:A', 'link:A.refcount']
+    for who in (people.user(0, 0), people.user(*CREATOR)):
+        in_child(lambda: equal(m.listing('pub'), expected), who)
+        equal(in_child(lambda: b'path: ' in m.read('pub/app.key:A.info'), who), True)
+    equal('lead too far' in m.daemon.stderr(), True, 'the log: %r' % m.daemon.stderr())
+    os.symlink('e/l/l/l/../pub/app.key', m.keys + '/named')
+    equal(os.stat(m.at('named:A')).st_ino, m.find('pub/app.key')[0].id, 'by its own name it is found')
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_recorded_paths_that_lead_too_far(m):
+    """A stranger's counters record what takes half a second each: who lists sees the others' objects, recorded ones too."""
+    m.daemon.may_complain = True
+    m.key('app.key')
+    m.key('sub/deeper/app.key')
+    for name in ('app.key:A', 'sub/deeper/app.key:A'):
+        m.create(name, b'x')
+    way = os.fsencode(m.keys + '/' + long_way(m))
+
+    def record(number):
+        counter = shm.get(0x07000111 + number, 4096, shm.IPC_CREAT | 0o666)
+        shm.write(counter, b'\0' * 8 + b'smSMCTR1' + (1).to_bytes(8, 'little') + way)
+        return counter
+    for counter in in_child(lambda: [record(number) for number in range(100)], people.user(*STRANGER)):
+        m.own(counter)
+    for who in (people.user(0, 0), people.user(*CREATOR)):
+        in_child(lambda: equal(m.listing(), ['app.key:A', 'app.key:A.refcount', 'sub']), who)
+        in_child(lambda: equal(m.listing('sub'), ['deeper']), who)
+    m.run('rm app.key:A sub/deeper/app.key:A')
+
+
 @harness.allow_other
 @harness.deadline(60)
 def test_a_recorded_path_that_hangs(m):
