@@ -243,7 +243,7 @@ static int start_threads(const struct options *o)
 	int err = caller_reduce();
 
 	if (!err)
-		err = pool_start(&ops.pool, NULL);
+		err = pool_start(&ops.pool, &(struct pool_limits){ .threads = o->max_waiting, .per_user = o->waiting });
 	if (!err && o->reap_seconds)
 		err = monitor_start(o->reap_seconds);
 	watch_start(wake, drop);

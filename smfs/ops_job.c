@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that are answered from the pool. The kernel waits for a reply as long as it takes, so there is always one:
- * FINISH's, or ETIMEDOUT when the key path's file system has not answered in time. Where it is only a hint that led there, the
- * request is done once more without it.
+ * FINISH's, or ETIMEDOUT when the key path's file system has not answered in time, or EAGAIN when no thread was free for the
+ * request all that time. Where it is only a hint that led there, the request is done once more without it.
  */
 #include "ops.h"
 
@@ -46,11 +46,30 @@ static void on_finish(struct pool_job *p)
 	ops_job_finish(p);
 }
 
+/* The log says whose limit it was: what is slow is then not the file system that the caller asked for. */
+static void refuse(struct ops_job *job)
+{
+	static long last_user, last_all;
+	const struct pool_late *late = &job->pool.late;
+
+	if (late->why == POOL_USER_IS_FULL)
+		log_limited(&last_user, LOG_WARNING, "user %u: a request waited in vain while %u of the same user hang or take "
+			    "long, as many as -o waiting=%u allows", (unsigned)job->caller.uid, late->running, late->limit);
+	else if (late->why == POOL_IS_FULL)
+		log_limited(&last_all, LOG_WARNING, "user %u: a request waited in vain while %u of all users hang or take long: "
+			    "-o max_waiting=%u gives this user no thread more", (unsigned)job->caller.uid, late->running, late->limit);
+	ops_reply_err(job->req, late->why == POOL_STOPS ? ENOTCONN : EAGAIN);
+}
+
 static void on_expire(struct pool_job *p)
 {
 	static long last;
 	struct ops_job *job = (struct ops_job *)p;
 
+	if (job->pool.late.why != POOL_HANGS) {
+		refuse(job);
+		return;
+	}
 	log_limited(&last, LOG_WARNING, "user %u: a key path below /%s did not answer in time: its file system hangs",
 		    (unsigned)job->caller.uid, job->node->path ? job->node->path : "");
 	if (!job->again || !walk_give_up(job->thread)) {

@@ -14,7 +14,7 @@
 
 enum key {
 	KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT,
-	KEY_MAX_THREADS, KEY_MAX_IDLE_THREADS, KEY_WITHOUT_VALUE,
+	KEY_MAX_THREADS, KEY_MAX_IDLE_THREADS, KEY_WAITING, KEY_MAX_WAITING, KEY_WITHOUT_VALUE,
 };
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
@@ -34,6 +34,8 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("size=", KEY_SIZE),
 	FUSE_OPT_KEY("staged=", KEY_STAGED),
 	FUSE_OPT_KEY("files=", KEY_FILES),
+	FUSE_OPT_KEY("waiting=", KEY_WAITING),
+	FUSE_OPT_KEY("max_waiting=", KEY_MAX_WAITING),
 	FUSE_OPT_KEY("access=", KEY_ACCESS),
 	{ "ipcns=%s", offsetof(struct options, ipcns), 0 },
 	FUSE_OPT_KEY("reap", KEY_REAP),
@@ -43,6 +45,8 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("size", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("staged", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("files", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("waiting", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("max_waiting", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("access", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("ipcns", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("max_threads", KEY_WITHOUT_VALUE),
@@ -114,6 +118,11 @@ static int parse_threads(const char *option, unsigned *out)
 	return parse_number(option, 10000, "not a number of threads from 1 to 10000", out);
 }
 
+static int parse_waiting(const char *option, unsigned *out)
+{
+	return parse_number(option, 10000, "not a number of requests from 1 to 10000", out);
+}
+
 /* "reap" or "reap=SECONDS". */
 static int parse_seconds(const char *option, unsigned *out)
 {
@@ -172,6 +181,10 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 		return parse_threads(arg, &o->max_threads);
 	case KEY_MAX_IDLE_THREADS:
 		return parse_threads(arg, &o->max_idle_threads);
+	case KEY_WAITING:
+		return parse_waiting(arg, &o->waiting);
+	case KEY_MAX_WAITING:
+		return parse_waiting(arg, &o->max_waiting);
 	case KEY_WITHOUT_VALUE:
 		return complain(arg, "a value is missing: write it behind a =");
 	case KEY_ACCESS:
@@ -243,6 +256,8 @@ void options_print_help(const char *program)
 	       "    -o reap[=SECONDS]      take off the references of dead holders within SECONDS (1), free what they left\n"
 	       "    -o staged=SIZE         most bytes that one user's files in the making may hold (256M)\n"
 	       "    -o files=N             most files that one user may have open (a quarter of the descriptors or mappings)\n"
+	       "    -o waiting=N           most requests of one user that may wait at once for key files, or work long (8)\n"
+	       "    -o max_waiting=N       most of all users (1024)\n"
 	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"
 	       "    -o max_threads=N       most threads that serve requests (10)\n"
 	       "    -o max_idle_threads=N  most of them that are kept idle (4)\n"

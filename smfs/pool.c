@@ -21,8 +21,9 @@
 #include "cleanup.h"
 #include "turns.h"
 
-#define THREADS 128
+#define THREADS 1024
 #define PER_USER 8
+#define CROWD 4			/* a quarter of the threads goes to whoever comes, the rest to each user once */
 #define IDLE_MS 10000
 #define STACK_SIZE (512 * 1024)
 
@@ -52,7 +53,7 @@ struct pool {
 	TAILQ_HEAD(, idler) idle;	/* the last one in is the first one out */
 	struct turns turns;
 	struct job_queue timed;		/* jobs that may still expire, by deadline */
-	struct job_queue untimed;	/* those that only pool_stop expires */
+	struct job_queue untimed;	/* those that run until they end, or wait until pool_stop */
 	pthread_cond_t ended;		/* at pool_stop: a job or a thread ended */
 
 	pthread_t timekeeper;
@@ -134,11 +135,23 @@ static void deadline_add(struct pool *pool, struct pool_job *job)
 	}
 }
 
+static struct pool_late why_late(const struct pool *pool, const struct pool_job *job)
+{
+	const unsigned running = turns_running(job->user);
+
+	if (pool->stopping || job->state != WAITING)
+		return (struct pool_late){ .why = pool->stopping ? POOL_STOPS : POOL_HANGS };
+	if (running >= pool->turns.per_user)
+		return (struct pool_late){ POOL_USER_IS_FULL, running, pool->turns.per_user };
+	return (struct pool_late){ POOL_IS_FULL, pool->turns.running, pool->limits.threads };
+}
+
 /* Called with the lock, which is let go meanwhile: the job's caller hears that it took too long. */
 static void job_expire(struct pool *pool, struct pool_job *job)
 {
 	const bool waits = job->state == WAITING;
 
+	job->late = why_late(pool, job);
 	TAILQ_REMOVE(deadline_list(pool, job), job, timed);
 	job->state = EXPIRING;
 	if (waits)
@@ -349,13 +362,15 @@ static struct pool *pool_new(const struct pool_limits *limits)
 	if (!pool->limits.idle_ms)
 		pool->limits.idle_ms = IDLE_MS;
 	TAILQ_INIT(&pool->idle);
-	turns_init(&pool->turns, pool->limits.per_user ? pool->limits.per_user : PER_USER);
+	turns_init(&pool->turns, pool->limits.per_user ? pool->limits.per_user : PER_USER, pool->limits.threads / CROWD);
 	TAILQ_INIT(&pool->timed);
 	TAILQ_INIT(&pool->untimed);
 	pthread_mutex_init(&pool->lock, NULL);
 	cond_init(&pool->tick);
 	cond_init(&pool->ended);
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);	/* guard.c lives on these two */
+	sigdelset(&all, SIGSEGV);
 	pthread_attr_init(&pool->attr);
 	pthread_attr_setstacksize(&pool->attr, STACK_SIZE);
 	pthread_attr_setsigmask_np(&pool->attr, &all);
@@ -395,11 +410,6 @@ int pool_start(struct pool **out, const struct pool_limits *limits)
 	return 0;
 }
 
-static struct pool_job *first_unexpired(struct pool *pool)
-{
-	return TAILQ_EMPTY(&pool->timed) ? TAILQ_FIRST(&pool->untimed) : TAILQ_FIRST(&pool->timed);
-}
-
 /* Called with the lock. Returns the number of jobs that hang. */
 static unsigned stop_threads(struct pool *pool, unsigned wait_ms)
 {
@@ -414,8 +424,10 @@ static unsigned stop_threads(struct pool *pool, unsigned wait_ms)
 		pthread_cond_signal(&idler->wake);
 	while (pool->turns.running && pthread_cond_timedwait(&pool->ended, &pool->lock, &until) != ETIMEDOUT)
 		;
-	while ((job = first_unexpired(pool)))
+	while ((job = TAILQ_FIRST(&pool->timed)))
 		job_expire(pool, job);
+	while (!TAILQ_EMPTY(&pool->untimed))
+		pthread_cond_wait(&pool->ended, &pool->lock);
 	/* A thread without a job is on its way out. */
 	while (pool->turns.running < pool->threads)
 		pthread_cond_wait(&pool->ended, &pool->lock);

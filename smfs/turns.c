@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A user whose jobs all hang has as many threads as the limit says and no more; everyone else goes on. All
- * steps take constant time, however long the queue of somebody else is.
+ * A user whose jobs all hang has as many threads as the limit says and no more; everyone else goes on. Many such users
+ * would have them all. So the limit holds only until a part of the threads is taken: the rest is for those who have none,
+ * and each of them gets one. All steps take constant time, however long the queue of somebody else is.
  */
 
 #include "turns.h"
@@ -15,7 +16,7 @@
 struct pool_user {
 	uid_t uid;
 	unsigned running;
-	bool ready;		/* in turns->ready */
+	struct user_queue *turns;	/* that it is in: first or more of struct turns, or NULL */
 	struct job_queue waiting;
 	LIST_ENTRY(pool_user) bucket;
 	TAILQ_ENTRY(pool_user) turn;
@@ -50,17 +51,23 @@ static struct pool_user *user_get(struct turns *turns, uid_t uid)
 	return user;
 }
 
-/* After any change to USER: whether it is in the queue of turns, and whether it is needed at all. */
+static void user_move(struct pool_user *user, struct user_queue *to)
+{
+	if (user->turns == to)
+		return;
+	if (user->turns)
+		TAILQ_REMOVE(user->turns, user, turn);
+	if (to)
+		TAILQ_INSERT_TAIL(to, user, turn);
+	user->turns = to;
+}
+
+/* After any change to USER: which queue of turns it is in, and whether it is needed at all. */
 static void user_update(struct turns *turns, struct pool_user *user)
 {
 	const bool waits = !TAILQ_EMPTY(&user->waiting);
-	const bool ready = waits && user->running < turns->per_user;
 
-	if (ready && !user->ready)
-		TAILQ_INSERT_TAIL(&turns->ready, user, turn);
-	else if (!ready && user->ready)
-		TAILQ_REMOVE(&turns->ready, user, turn);
-	user->ready = ready;
+	user_move(user, !waits || user->running >= turns->per_user ? NULL : user->running ? &turns->more : &turns->first);
 	if (waits || user->running)
 		return;
 	LIST_REMOVE(user, bucket);
@@ -72,10 +79,11 @@ static void user_update(struct turns *turns, struct pool_user *user)
 	turns->nspare++;
 }
 
-void turns_init(struct turns *turns, unsigned per_user)
+void turns_init(struct turns *turns, unsigned per_user, unsigned crowd)
 {
-	*turns = (struct turns){ .per_user = per_user };
-	TAILQ_INIT(&turns->ready);
+	*turns = (struct turns){ .per_user = per_user, .crowd = crowd };
+	TAILQ_INIT(&turns->first);
+	TAILQ_INIT(&turns->more);
 }
 
 void turns_free(struct turns *turns)
@@ -100,17 +108,17 @@ int turns_add(struct turns *turns, struct pool_job *job)
 
 struct pool_job *turns_take(struct turns *turns)
 {
-	struct pool_user *user = TAILQ_FIRST(&turns->ready);
+	struct pool_user *user = TAILQ_FIRST(&turns->first);
 
+	if (!user && turns->running < turns->crowd)
+		user = TAILQ_FIRST(&turns->more);
 	if (!user)
 		return NULL;
 	struct pool_job *job = TAILQ_FIRST(&user->waiting);
 	TAILQ_REMOVE(&user->waiting, job, waiting);
 	user->running++;
 	turns->running++;
-	/* Behind the others, if it stays at all. */
-	TAILQ_REMOVE(&turns->ready, user, turn);
-	user->ready = false;
+	user_move(user, NULL);	/* behind the others, if it stays at all */
 	user_update(turns, user);
 	return job;
 }
@@ -134,6 +142,11 @@ void turns_end(struct turns *turns, struct pool_user *user)
 	user->running--;
 	turns->running--;
 	user_update(turns, user);
+}
+
+unsigned turns_running(const struct pool_user *user)
+{
+	return user->running;
 }
 
 struct pool_job *turns_waiting(const struct turns *turns)

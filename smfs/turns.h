@@ -3,8 +3,8 @@
 #define SMFS_TURNS_H
 
 /*
- * Whose job is next: each user's jobs wait in a queue of their own, users below the limit take turns. For
- * pool.c, whose lock protects all of it.
+ * Whose job is next: each user's jobs wait in a queue of their own, users below the limit take turns, those of whom
+ * nothing runs first. For pool.c, whose lock protects all of it.
  */
 
 #include <stdbool.h>
@@ -15,18 +15,20 @@
 #define TURNS_BUCKETS 64
 
 TAILQ_HEAD(job_queue, pool_job);
+TAILQ_HEAD(user_queue, pool_user);
 LIST_HEAD(user_list, pool_user);
 
 struct turns {
 	unsigned per_user;
+	unsigned crowd;		/* while so many run, only a user of whom none runs gets another */
 	unsigned running;	/* jobs taken and not ended */
 	struct user_list users[TURNS_BUCKETS];
 	struct user_list spare;	/* kept for the next users, so that a job needs no memory as a rule */
 	unsigned nspare;
-	TAILQ_HEAD(, pool_user) ready;	/* below the limit, and something waits */
+	struct user_queue first, more;	/* something waits; none runs, or fewer than the limit */
 };
 
-void turns_init(struct turns *turns, unsigned per_user);
+void turns_init(struct turns *turns, unsigned per_user, unsigned crowd);
 
 /* Of users without jobs. */
 void turns_free(struct turns *turns);
@@ -45,6 +47,9 @@ void turns_remove(struct turns *turns, struct pool_job *job);
 
 /* A job of USER that was taken has ended. */
 void turns_end(struct turns *turns, struct pool_user *user);
+
+/* How many jobs of USER run. */
+unsigned turns_running(const struct pool_user *user);
 
 /* Some job that waits, or NULL. */
 struct pool_job *turns_waiting(const struct turns *turns);

@@ -7,9 +7,11 @@ function __smfs_mount_options
         auto_unmount 'Unmount when the process ends, however it ends' clone_fd 'A device descriptor for each thread' \
         debug 'Print every request' files= 'Most files that one user may have open' \
         fsname= 'Name of the source in the mount table' ipcns= 'Show that IPC namespace' \
-        max_idle_threads= 'Most idle threads' max_threads= 'Most threads' noatime 'Leave access times alone' \
+        max_idle_threads= 'Most idle threads' max_threads= 'Most threads' \
+        max_waiting= 'Most requests of all users that may wait at once' noatime 'Leave access times alone' \
         reap 'Take off the references of dead holders' reap= 'The same, within so many seconds' ro Read-only \
-        rw 'Read and write' size= 'Size of an object made without one' staged= 'Most bytes of files in the making'
+        rw 'Read and write' size= 'Size of an object made without one' staged= 'Most bytes of files in the making' \
+        waiting= 'Most requests of one user that may wait at once'
 end
 
 complete -c smfs -f

@@ -333,9 +333,10 @@ def test_threads_are_bounded(m):
 
 
 def test_a_share_that_is_none(m):
-    for value in ('0', '-1', 'x', '', '1.5', '99999999999'):
-        result = m.sh('"$SMFS" -o files=%s "$K" "$M"' % value)
-        equal((result.status, 'files=' + value in result.err), (2, True), value)
+    for option in ('files', 'waiting', 'max_waiting'):
+        for value in ('0', '-1', 'x', '', '1.5', '99999999999'):
+            result = m.sh('"$SMFS" -o %s=%s "$K" "$M"' % (option, value))
+            equal((result.status, '%s=%s' % (option, value) in result.err), (2, True), value)
 
 
 harness.main(globals())

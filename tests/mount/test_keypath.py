@@ -14,7 +14,7 @@ import harness
 import people
 import shm
 from case import equal, errno_of, fails, in_child, spawn
-from daemon import is_mounted, mount, patience, umount
+from daemon import is_mounted, mount, patience, umount, wait_until
 from people import CREATOR, STRANGER, foreign
 
 NAMES = ('{}', '{}:A', '{}:B', '{}:A.refcount', '{}:A.info', '{}/x', '{}/x:A', '{}/.:A')
@@ -264,7 +264,7 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
         for thread, _ in waiting:
             thread.join(15)
         answers = [answer for _, got in waiting for answer, _ in got]
-        equal(set(answers), {'ETIMEDOUT'}, 'who looks into it')
+        equal(set(answers), {'ETIMEDOUT', 'EAGAIN'}, 'who looks into it')      # the latter while eight others of his wait
         equal(len(answers), 33)
         times = [seconds for _, got in waiting for _, seconds in got]
         print('     (answers after %.1f to %.1f s; the slowest of the others took %.3f s)' % (min(times), max(times), slowest))
@@ -273,11 +273,90 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
         if slowest > 1:
             raise AssertionError('another user waited %.2f s' % slowest)
         equal('did not answer in time' in m.daemon.stderr(), True, 'the log: %r' % m.daemon.stderr())
-        # one in ten seconds, and this takes up to fifteen
-        equal(m.daemon.stderr().count('\n') in (1, 2), True, 'lines')
+        # one of each kind in ten seconds, and this takes up to fifteen
+        equal(m.daemon.stderr().count('\n') in (2, 3, 4), True, 'lines')
     finally:
         hung.close()
     fails('ENOENT', os.stat, m.at('hung/a:A'))
+
+
+def stats_of(m, uid, count):
+    """A process of that user in which COUNT threads look into what hangs; each for another name, or the kernel asks once."""
+    def look():
+        people.user(uid, uid)()
+        threads = [in_background(lambda name='hung/%d.%d:A' % (uid, i): errno_of(os.stat, m.at(name)))[0]
+                   for i in range(count)]
+        for thread in threads:
+            thread.join()
+    return spawn(look)
+
+
+def listed_at_once(m, who):
+    """ls by WHO; what he is refused is refused after 5 s."""
+    answer, seconds = in_child(lambda: timed(lambda: m.run('ls', expected='app.key:A\napp.key:A.refcount\n')), who)
+    equal(answer, 'OK')
+    if seconds > patience(4):
+        raise AssertionError('ls took %.2f s' % seconds)
+
+
+@harness.allow_other
+@harness.not_under('tsan', 'so many threads take it minutes')
+@harness.deadline(60)
+def test_many_users_whose_key_paths_hang(m):
+    """Twenty users let nine requests each hang: everybody else is served as ever, before these have timed out and afterwards."""
+    m.daemon.may_complain = True
+    m.key()
+    foreign(m, 'app.key', 0o666)
+    hung = Hung(m)
+    at_rest = m.daemon.status('Threads')
+    try:
+        pids = [stats_of(m, 3000 + i, 9) for i in range(20)]
+        try:
+            wait_until(lambda: m.daemon.status('Threads') > at_rest + 120, 'they hang')
+            for _ in range(2):
+                for who in (people.user(3999, 3999), people.user(0, 0)):
+                    listed_at_once(m, who)
+                wait_until(lambda: 'did not answer in time' in m.daemon.stderr(), 'they have timed out', 15)
+            equal('user 3999' in m.daemon.stderr() or 'user 0' in m.daemon.stderr(), False, m.daemon.stderr())
+        finally:
+            hung.close()
+    finally:
+        for pid in pids:
+            os.waitpid(pid, 0)
+
+
+@harness.allow_other
+@harness.options('-o', 'waiting=2,max_waiting=8')
+@harness.deadline(60)
+def test_requests_that_find_no_thread(m):
+    """EAGAIN, and the log says whose limit was met: that of a user's own, or that of all."""
+    m.daemon.may_complain = True
+    m.key()
+    foreign(m, 'app.key', 0o666)
+    hung = Hung(m)
+    ls = lambda: m.listing()    # noqa: E731
+    pids = [stats_of(m, 3000, 2)]
+    try:
+        try:
+            wait_until(lambda: m.daemon.status('Threads') > 2, 'two hang')
+            time.sleep(0.5)
+            equal(in_child(lambda: errno_of(ls), people.user(3000, 3000)), 'EAGAIN', 'the third of one user')
+            equal('user 3000: a request waited in vain' in m.daemon.stderr(), True, m.daemon.stderr())
+            equal('-o waiting=2' in m.daemon.stderr(), True, m.daemon.stderr())
+            equal('max_waiting' in m.daemon.stderr(), False, m.daemon.stderr())
+            for uid in range(3001, 3007):       # two of the eight for whoever comes, and one for each user
+                pids.append(stats_of(m, uid, 1))
+            time.sleep(0.5)
+            result = m.sh('ls "$M"', cwd=m.keys, user=3999)
+            equal((result.status, 'Resource temporarily unavailable' in result.err), (2, True), str(result))
+            equal('user 3999: a request waited in vain' in m.daemon.stderr(), True, m.daemon.stderr())
+            equal('-o max_waiting=8' in m.daemon.stderr(), True, m.daemon.stderr())
+        finally:
+            hung.close()
+    finally:
+        for pid in pids:
+            os.waitpid(pid, 0)
+    equal(in_child(lambda: errno_of(ls), people.user(3999, 3999)), 'OK', 'afterwards')
 
 
 @harness.allow_other

@@ -130,6 +130,46 @@ static void user_whose_jobs_hang_blocks_nobody_else(void **state)
 	assert_int_equal(pool_stop(pool, 1000), 0);
 }
 
+/*
+ * Each of them hangs as many threads as may be had, expired ones too, and somebody else still finds one: 4 of 16 threads go
+ * to the first, one to each of the others.
+ */
+static void users_who_all_hang_leave_others_a_thread(void **state)
+{
+	enum { USERS = 12, EACH = 6, MANY = USERS * EACH };
+	const struct pool_limits limits = { .threads = 16, .per_user = 4 };
+	struct pool *pool = probe_pool(&limits);
+	struct barrier barrier;
+	struct probe hung[MANY], other;
+
+	barrier_init(&barrier);
+	for (int i = 0; i < MANY; i++) {
+		hung[i] = probe((uid_t)(i / EACH), &barrier, 20);
+		submit(pool, &hung[i]);
+	}
+	barrier_await(&barrier, 4 + USERS - 1);
+	for (int i = 0; i < 100; i++) {
+		other = probe(99, NULL, 60000);
+		submit(pool, &other);
+		await(other.finished + other.expired == 1);
+		assert_int_equal(other.finished, 1);
+	}
+	for (int i = 0; i < MANY; i++) {
+		const bool first = i < EACH;
+
+		await(hung[i].expired == 1);
+		assert_int_equal(hung[i].job.late.why, i % EACH < (first ? 4 : 1) ? POOL_HANGS :
+						       first ? POOL_USER_IS_FULL : POOL_IS_FULL);
+		if (hung[i].job.late.why == POOL_USER_IS_FULL)
+			assert_true(hung[i].job.late.running == 4 && hung[i].job.late.limit == 4);
+		if (hung[i].job.late.why == POOL_IS_FULL)
+			assert_true(hung[i].job.late.running >= 4 && hung[i].job.late.limit == 16);
+	}
+	barrier_open(&barrier);
+	await(ends == MANY + 100);
+	assert_int_equal(pool_stop(pool, 1000), 0);
+}
+
 static void hung_job_still_counts_for_its_user_after_its_deadline(void **state)
 {
 	const struct pool_limits one = { .per_user = 1 };
@@ -291,6 +331,7 @@ static void threads_block_signals(void **state)
 	await(ends == 1);
 	assert_true(sigismember(&mask_seen, SIGTERM) && sigismember(&mask_seen, SIGHUP) &&
 		    sigismember(&mask_seen, SIGCHLD));
+	assert_false(sigismember(&mask_seen, SIGBUS) || sigismember(&mask_seen, SIGSEGV));	/* guard.c's */
 	assert_int_equal(pool_stop(pool, 1000), 0);
 }
 
@@ -304,13 +345,15 @@ static void stop_expires_all_and_leaves_what_hangs(void **state)
 	pool = probe_pool(&limits);
 	barrier_init(&barrier);
 	for (int i = 0; i < 5; i++) {
-		p[i] = probe(1, &barrier, i % 2 ? 0 : POOL_TIMEOUT_MS);
+		p[i] = probe(1, &barrier, i > 2 ? 0 : POOL_TIMEOUT_MS);
 		submit(pool, &p[i]);
 	}
 	barrier_await(&barrier, 2);
 	assert_int_equal(pool_stop(pool, 20), 2);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 5; i++) {
 		assert_int_equal(p[i].expired, 1);
+		assert_int_equal(p[i].job.late.why, POOL_STOPS);
+	}
 	assert_int_equal(ends, 3);
 	assert_int_equal(pool_submit(pool, &refused.job), -ESHUTDOWN);
 	barrier_open(&barrier);
@@ -328,6 +371,27 @@ static void stop_waits_for_what_runs(void **state)
 	await(starts == 1);
 	assert_int_equal(pool_stop(pool, 10000), 0);
 	assert_int_equal(p.finished, 1);
+}
+
+/* Without a deadline it must be finished, however long that takes. */
+static void stop_waits_for_what_has_no_deadline(void **state)
+{
+	static struct pool *pool;
+	struct barrier barrier;
+	struct probe p = probe(1, NULL, 0), hung = probe(1, &barrier, POOL_TIMEOUT_MS);
+
+	pool = probe_pool(NULL);
+	barrier_init(&barrier);
+	p.sleep_us = 100000;
+	submit(pool, &p);
+	submit(pool, &hung);
+	await(starts == 2);
+	assert_int_equal(pool_stop(pool, 1), 1);
+	assert_int_equal(p.finished, 1);
+	assert_int_equal(hung.expired, 1);
+	barrier_open(&barrier);
+	await(ends == 2);
+	await(count_threads() == own_threads);
 }
 
 /* Deadlines about as long as the work: every job must still end one way, and once. */
@@ -414,6 +478,7 @@ int main(void)
 		cmocka_unit_test(waiting_job_expires_without_being_run),
 		cmocka_unit_test(deadline_earlier_than_all_others_is_met),
 		cmocka_unit_test(user_whose_jobs_hang_blocks_nobody_else),
+		cmocka_unit_test(users_who_all_hang_leave_others_a_thread),
 		cmocka_unit_test(hung_job_still_counts_for_its_user_after_its_deadline),
 		cmocka_unit_test(jobs_of_a_user_start_in_order_and_users_take_turns),
 		cmocka_unit_test(no_more_threads_than_the_limit),
@@ -424,6 +489,7 @@ int main(void)
 		cmocka_unit_test(threads_block_signals),
 		cmocka_unit_test(stop_expires_all_and_leaves_what_hangs),
 		cmocka_unit_test(stop_waits_for_what_runs),
+		cmocka_unit_test(stop_waits_for_what_has_no_deadline),
 		cmocka_unit_test(every_job_ends_exactly_once),
 		cmocka_unit_test(measure_round_trip),
 	};

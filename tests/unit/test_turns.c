@@ -13,7 +13,7 @@ static struct pool_job jobs[10];
 
 static int setup(void **state)
 {
-	turns_init(&turns, 2);
+	turns_init(&turns, 2, 1000);
 	memset(jobs, 0, sizeof(jobs));
 	return 0;
 }
@@ -101,6 +101,44 @@ static void removed_job_does_not_run(void **state)
 	turns_end(&turns, jobs[1].user);
 }
 
+static void who_has_nothing_running_is_next(void **state)
+{
+	add(0, 1);
+	add(1, 1);
+	assert_next(0);
+	add(2, 2);
+	assert_next(2);
+	assert_next(1);
+	for (int i = 0; i < 3; i++)
+		turns_end(&turns, jobs[i].user);
+}
+
+/* From three running jobs on, each user has one at a time. */
+static void in_a_crowd_each_user_has_one(void **state)
+{
+	turns_init(&turns, 2, 3);
+	for (int i = 0; i < 6; i++)
+		add(i, (uid_t)i / 2 + 1);
+	for (int i = 0; i < 6; i += 2)
+		assert_next(i);
+	assert_next(-1);
+	add(6, 4);
+	assert_next(6);
+	assert_next(-1);
+	turns_end(&turns, jobs[6].user);
+	assert_next(-1);
+	turns_end(&turns, jobs[0].user);	/* another of his own in its place */
+	assert_next(1);
+	assert_next(-1);
+	turns_end(&turns, jobs[1].user);
+	assert_next(3);				/* two run, so whoever is below the limit may have one more */
+	assert_next(-1);
+	turns_end(&turns, jobs[2].user);
+	assert_next(5);
+	for (int i = 3; i < 6; i++)
+		turns_end(&turns, jobs[i].user);
+}
+
 /* More users than are kept as spares, twice. */
 static void users_come_and_go(void **state)
 {
@@ -128,6 +166,8 @@ int main(void)
 		TEST(users_take_turns),
 		TEST(job_that_was_put_back_is_its_users_first),
 		TEST(removed_job_does_not_run),
+		TEST(who_has_nothing_running_is_next),
+		TEST(in_a_crowd_each_user_has_one),
 		TEST(users_come_and_go),
 	};
 
