@@ -92,12 +92,16 @@ static void remember(struct known *k, unsigned long nattch, bool attached)
 /* Does the counter say more than are attached, or was its last holder not able to free it? */
 static bool needs_repair(struct known *k, unsigned long nattch)
 {
-	int value, leaked;
-	bool attached = sm_counter_leaked(k->id, &leaked) == 0;
-	bool needs = attached && (leaked > 0 || (sm_counter_value(k->id, &value) == 0 && value <= 0));
+	int value = 1, leaked = 0;
+	int err = sm_counter_leaked(k->id, &leaked);
+	bool attached = !err;
 
+	if (attached && !leaked)
+		err = sm_counter_value(k->id, &value);
 	remember(k, nattch, attached);
-	return needs;
+	if (err == -ENOMEM)
+		k->again = unsettled = true;
+	return leaked > 0 || value <= 0;
 }
 
 static void tell(const struct sm_repair *r, const struct sm_segment *counter)
@@ -166,8 +170,8 @@ static void repair(struct sweep *s)
 		HASH_FIND_INT(known, &r->counter_id, k);
 		if (k && !r->freed) {
 			remember(k, s->table[i].nattch, true);
-			k->again |= r->error == -EAGAIN || r->error == -EBUSY;
-			unsettled |= r->error == -EAGAIN;	/* who keeps it busy may do so for long; his end will show */
+			k->again |= r->error == -EAGAIN || r->error == -EBUSY || r->error == -ENOMEM;
+			unsettled |= r->error == -EAGAIN || r->error == -ENOMEM;	/* who keeps it busy may do so for long; his end will show */
 		}
 	}
 }

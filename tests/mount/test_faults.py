@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """System calls and allocations of the daemon that fail, every Nth of a kind: the user is told so, or sees no difference.
 
-faults.c, preloaded, makes them fail; strace does so for the registration, where the kernel's own answer counts.
+faults.c, preloaded, makes them fail in the C library; strace does so in the kernel's place, whoever makes the call and however.
 """
 
+import collections
+import ctypes
 import errno
 import mmap
 import os
 import random
+import select
 import struct
 import time
 
@@ -18,6 +21,9 @@ from daemon import wait_until
 
 KINDS = ['shmget', 'shmat', 'shmdt', 'shmctl', 'rmid', 'map_files', 'register', 'malloc', 'mmap']      # as in faults.c
 CONTENTS = bytes(range(256)) * 20
+PUNCH_HOLE, KEEP_SIZE = 2, 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 
 
 class Faults:
@@ -31,7 +37,7 @@ class Faults:
             self.table = mmap.mmap(f.fileno(), 0)
         os.environ.update(LD_PRELOAD=os.environ['FAULTS'], SMFS_FAULTS=path)
         try:
-            m.start()
+            m.start(options=['-o', 'reap'])
         finally:
             del os.environ['LD_PRELOAD'], os.environ['SMFS_FAULTS']
         m.daemon.may_complain = True        # that it copies, that memory is short
@@ -48,6 +54,20 @@ def shmem(m):
     with open('/proc/sysvipc/shm') as table:
         resident = sum(int(line.split()[14]) for line in list(table)[1:])
     return resident // 1024 + m.daemon.status('RssShmem')
+
+
+def descriptors(m):
+    """
+    What the daemon's descriptors lead to, and how many to each: memfds, which nothing else tells of, as well as segments and
+    key files. Not the pipe that libfuse keeps for each thread, nor the log's socket, made when there is something to say.
+    """
+    seen = collections.Counter()
+    for fd in os.listdir('/proc/%d/fd' % m.daemon.pid):
+        try:
+            seen[os.readlink('/proc/%d/fd/%s' % (m.daemon.pid, fd))] += 1
+        except FileNotFoundError:
+            pass
+    return {path: n for path, n in seen.items() if not path.startswith(('pipe:', 'socket:'))}
 
 
 def read_all(m, name):
@@ -78,6 +98,67 @@ def make_and_remove(m, name):
                     raise
 
 
+def look_at_all(m):
+    for entry in os.scandir(m.mnt):
+        try:
+            os.stat(entry)
+        except FileNotFoundError:
+            if not entry.name.startswith('dead.key'):       # which the monitor frees
+                raise
+
+
+def remove_by_id(m):
+    shmid = shm.get(shm.IPC_PRIVATE, 5000, 0o600)
+    try:
+        os.unlink(m.at('.id/%d' % shmid))
+    finally:
+        if shmid in [s.id for s in shm.listing()]:
+            shm.remove(shmid)
+
+
+def die(m):
+    """Many who held dead.key:D are no more: there are references to take off, and then the object is for the monitor to free."""
+    if m.find('dead.key', 'D') == (None, None):
+        m.create('dead.key:D', b'left behind')
+    counter = m.find('dead.key', 'D')[1]
+    try:
+        if counter:
+            shm.write(counter.id, struct.pack('i', 1000000))
+    except OSError:
+        pass        # the monitor has come to it
+
+
+def decrement(m):
+    die(m)
+    try:
+        m.refcount('decr', 'dead.key:D')
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.ERANGE):     # the monitor was here first
+            raise
+
+
+def wait_for_news(m):
+    fd = os.open(m.at('app.key:A.refcount'), os.O_RDONLY)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLPRI)
+        os.read(fd, 100)
+        equal([event for _, event in poll.poll(1) if event & (select.POLLNVAL | select.POLLHUP)], [], 'poll')
+    finally:
+        os.close(fd)
+
+
+def allocate(m):
+    """What is there already, and a hole."""
+    fd = os.open(m.at('hole.key:H'), os.O_RDWR)
+    try:
+        os.posix_fallocate(fd, 100, 3000)
+        if _libc.fallocate(fd, PUNCH_HOLE | KEEP_SIZE, 0, 4096):
+            raise OSError(ctypes.get_errno(), 'fallocate')
+    finally:
+        os.close(fd)
+
+
 def operations(m, shmid):
     return [
         lambda: os.stat(m.at('app.key:A')),
@@ -88,21 +169,28 @@ def operations(m, shmid):
         lambda: os.listdir(m.mnt),
         lambda: os.listdir(m.at('.id')),
         lambda: os.listdir(m.at('.key')),
-        lambda: [os.stat(entry) for entry in os.scandir(m.mnt)],
+        lambda: look_at_all(m),
         lambda: m.read('app.key:A.refcount'),
         lambda: m.read('app.key:A.info'),
         lambda: os.chmod(m.at('app.key:A'), 0o666),
+        lambda: os.chown(m.at('app.key:A'), 0, 0),
         lambda: os.access(m.at('app.key:A'), os.W_OK),
         lambda: os.statvfs(m.mnt),
         lambda: os.truncate(m.at('zero.key:Z'), 0),
         lambda: os.truncate(m.at('zero.key:Z'), random.choice((4000, 9000))),
+        lambda: m.refcount('reap', 'app.key:A'),
+        lambda: decrement(m),
+        lambda: wait_for_news(m),
+        lambda: allocate(m),
+        lambda: remove_by_id(m),
     ]
 
 
 def baseline(m):
-    """Descriptors, segments and shared memory, once everything that is idle has been let go."""
+    """Descriptors, keys of segments and shared memory, once everything that is idle has been let go."""
     wait_until(lambda: not [s for s in shm.listing() if s.nattch], 'nothing is attached', 3)
-    return m.daemon.descriptors(), len(shm.listing()), shmem(m)
+    wait_until(lambda: not [path for path in descriptors(m) if path.startswith('/SYSV')], 'no segment is open', 3)
+    return descriptors(m), sorted(s.key for s in shm.listing()), shmem(m)
 
 
 def storm(m, shmid, allowed, seconds):
@@ -123,31 +211,67 @@ def storm(m, shmid, allowed, seconds):
     return seen
 
 
+def make_objects(m):
+    for name in ('app.key', 'new.key', 'zero.key', 'hole.key', 'dead.key'):
+        m.key(name)
+    shmid, _ = m.make(contents=CONTENTS)
+    m.make('zero.key', 'Z', size=8000)
+    m.make('hole.key', 'H', size=8000)
+    return shmid
+
+
+def buried(m, gives_up=False):
+    """
+    The monitor has freed what the dead one left, unless it GIVES_UP: it does where it may not remove, and where the kernel denies
+    that there are such segments (which it has no reason to do, so that is not asked again and again).
+    """
+    if m.find('new.key', 'N') != (None, None):
+        m.remove('new.key', 'N')        # making it succeeded and removing it did not
+    if gives_up:
+        m.remove('dead.key', 'D')
+        for segment in shm.listing():
+            if not segment.key:         # made to try whether it can be made, or in another's place
+                shm.remove(segment.id)
+    wait_until(lambda: m.find('dead.key', 'D') == (None, None), 'the monitor has freed dead.key:D', 15)
+
+
 # EEXIST, everywhere: of what the operation before could not remove
 def try_kind(m, kind, code, every, allowed):
-    m.key(), m.key('new.key'), m.key('zero.key')
-    shmid, _ = m.make(contents=CONTENTS, count=1)
-    m.make('zero.key', 'Z', size=8000)
+    shmid = make_objects(m)
     faults = Faults(m)
-    storm(m, shmid, set(), 0.1)         # threads and their descriptors are made by now
-    descriptors, segments, shared = baseline(m)
+    storm(m, shmid, set(), 0.1)
+    buried(m)
+    before = baseline(m)
+    seen = set()
     for n in every:
         faults.set(kind, n, getattr(errno, code))
-        storm(m, shmid, allowed, 0.4)
+        seen |= storm(m, shmid, allowed, 0.4)
     faults.set(kind, 0)
-    m.remove('new.key', 'N')            # where making it succeeded and removing it did not
+    print('     (%d of %s failed; seen: %s)' % (faults.failed(kind), kind, ' '.join(sorted(seen)) or 'nothing'))
     if not faults.failed(kind) and not (m.copying and kind in ('map_files', 'register', 'mmap')):
         raise AssertionError('no %s failed' % kind)
     equal(m.daemon.process.poll(), None, 'the daemon is alive')
+    buried(m, kind in ('rmid', 'shmctl', 'shmget'))
+    all_back(m, shmid, before)
+
+
+def all_back(m, shmid, before):
     equal(storm(m, shmid, set(), 0.1), set(), 'after the faults')
-    # a thread of the pool or of the loop may have been made since
-    wait_until(lambda: baseline(m)[0] <= descriptors + 4, 'the descriptors are back at %d' % descriptors, 5)
-    if kind != 'rmid':
-        equal(baseline(m)[1], segments, 'segments')
-    if baseline(m)[2] > shared + 64:
-        raise AssertionError('shared memory: %d KiB before, %d after' % (shared, baseline(m)[2]))
+    buried(m)
+    is_back(m, before)
     for segment in shm.listing():       # what the size was changed to; what could not be removed
         m.own(segment.id)
+
+
+def is_back(m, before):
+    descriptors_before, keys, shared = before
+    try:
+        wait_until(lambda: baseline(m)[0] == descriptors_before, 'the descriptors are back', 5)
+    except AssertionError:
+        equal(descriptors(m), descriptors_before, 'descriptors')
+    equal(baseline(m)[1], keys, 'segments')
+    if baseline(m)[2] > shared + 64:
+        raise AssertionError('shared memory: %d KiB before, %d after' % (shared, baseline(m)[2]))
 
 
 @harness.unmounted
@@ -167,8 +291,11 @@ def test_detaching_fails(m):
 
 @harness.unmounted
 def test_shmctl_fails(m):
-    """The errno of a kernel without memory; what is gone is EINVAL or EIDRM, which is another matter."""
-    try_kind(m, 'shmctl', 'ENOMEM', (2, 3, 7), {'ENOMEM', 'ESTALE', 'EIDRM', 'EPERM', 'EEXIST'})
+    """
+    EIDRM as well, to who has it open: a segment of which the kernel says nothing is taken for gone, and the kernel has no other
+    reason to say nothing (SHM_STAT_ANY asks for no right and no memory).
+    """
+    try_kind(m, 'shmctl', 'ENOMEM', (2, 3, 7), {'ENOMEM', 'EIDRM', 'EEXIST'})
 
 
 @harness.unmounted
@@ -199,7 +326,7 @@ def test_a_close_without_memory_gives_back_all_the_same(m):
     m.make(contents=CONTENTS)
     faults = Faults(m)
     m.read('app.key:A')
-    descriptors = baseline(m)[0]
+    before = baseline(m)[0]
     fds = [os.open(m.at('app.key:A'), os.O_RDWR) for _ in range(5)]
     faults.set('malloc', 1, errno.ENOMEM)
     for fd in fds:
@@ -207,12 +334,7 @@ def test_a_close_without_memory_gives_back_all_the_same(m):
     wait_until(lambda: faults.failed('malloc'), 'the release comes')
     faults.set('malloc', 0)
     m.run('cat app.key:A > /dev/null')
-
-    def held():
-        fds = '/proc/%d/fd/' % m.daemon.pid
-        return [fd for fd in os.listdir(fds) if 'SYSV' in os.readlink(fds + fd)]
-    wait_until(lambda: not held(), 'no segment is held', 5)
-    wait_until(lambda: baseline(m)[0] <= descriptors + 4, 'the descriptors are back at %d' % descriptors, 5)
+    wait_until(lambda: baseline(m)[0] == before, 'the descriptors are back', 5)
 
 
 @harness.unmounted
@@ -245,8 +367,7 @@ def test_a_storm_of_opens_with_registration_failing(m):
     faults.set('register', 0)
     faults.set('map_files', 0)
     opens(m, 10)
-    wait_until(lambda: baseline(m)[0] <= before[0] + 4, 'the descriptors are back', 5)
-    equal(baseline(m)[1], before[1], 'segments')
+    is_back(m, before)
 
 
 def test_the_kernel_refuses_the_registration(m):
@@ -261,7 +382,72 @@ def test_the_kernel_refuses_the_registration(m):
     with open(log) as trace:
         equal('INJECTED' in trace.read(), not m.copying, 'a registration failed')
     opens(m, 10)
-    wait_until(lambda: baseline(m)[0] <= before[0] + 4, 'the descriptors are back', 5)
+    is_back(m, before)
+
+
+# ---- in the kernel's place
+
+def inject(m, shmid, call, code, allowed):
+    """Every second CALL of each thread fails, and every third; how many did."""
+    seen, failed = set(), 0
+    for n in (2, 3):
+        with m.daemon.traced('-e', 'trace=' + call, '-e', 'inject=%s:error=%s:when=%d+%d' % (call, code, n, n)) as log:
+            seen |= storm(m, shmid, allowed, 0.6)
+        with open(log) as trace:
+            failed += trace.read().count('(INJECTED)')
+    print('     (%d of %s failed; seen: %s)' % (failed, call, ' '.join(sorted(seen)) or 'nothing'))
+    equal(failed > 0, True, 'some failed')
+    equal(m.daemon.process.poll(), None, 'the daemon is alive')
+    return failed
+
+
+def try_call(m, call, code, allowed, gives_up=False):
+    m.daemon.may_complain = True
+    shmid = make_objects(m)
+    storm(m, shmid, set(), 0.1)
+    buried(m)
+    before = baseline(m)
+    inject(m, shmid, call, code, allowed)
+    buried(m, gives_up)
+    all_back(m, shmid, before)
+
+
+@harness.options('-o', 'reap')
+def test_the_kernel_makes_and_finds_no_segment(m):
+    try_call(m, 'shmget', 'ENOMEM', {'ENOMEM', 'ENOSPC', 'EEXIST'}, gives_up=True)
+
+
+@harness.options('-o', 'reap')
+def test_the_kernel_attaches_nothing(m):
+    try_call(m, 'shmat', 'ENOMEM', {'ENOMEM', 'EEXIST'})
+
+
+@harness.options('-o', 'reap')
+def test_the_kernel_tells_and_removes_nothing(m):
+    """IPC_RMID as well as the rest of shmctl."""
+    try_call(m, 'shmctl', 'ENOMEM', {'ENOMEM', 'EIDRM', 'EEXIST'}, gives_up=True)
+
+
+@harness.options('-o', 'reap')
+def test_the_kernel_opens_nothing(m):
+    """map_files, which is fallen back from, and key paths, /proc and all else that is opened by name."""
+    try_call(m, 'openat', 'EMFILE', {'EMFILE', 'EEXIST'})
+
+
+@harness.options('-o', 'reap')
+def test_the_kernel_detaches_nothing(m):
+    """It does not here, so each failure leaves one attachment, and so the size of what has one may not be changed; no more is left."""
+    m.daemon.may_complain = True
+    shmid = make_objects(m)
+    storm(m, shmid, set(), 0.1)
+    buried(m)
+    before = baseline(m)
+    failed = inject(m, shmid, 'shmdt', 'EINVAL', {'EBUSY'})
+    equal(storm(m, shmid, {'EBUSY'}, 0.1) <= {'EBUSY'}, True, 'after the faults')
+    wait_until(lambda: sum(s.nattch for s in shm.listing()) <= failed, 'no more is attached than was not detached', 5)
+    wait_until(lambda: descriptors(m) == before[0], 'the descriptors are back', 5)
+    for segment in shm.listing():
+        m.own(segment.id)
 
 
 harness.main(globals())
