@@ -9,13 +9,17 @@
 #include "node.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define MANY 1000		/* nodes that are worth giving their memory back to the system */
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct node *by_id, *by_thing, *by_name;
 static uint64_t last_id;
+static unsigned most;		/* nodes since memory was last given back */
 
 static void node_free(struct node *n)
 {
@@ -80,6 +84,8 @@ static struct node *enter(struct node *n)
 		return NULL;
 	}
 	last_id++;
+	if (HASH_CNT(hh_id, by_id) > most)
+		most = HASH_CNT(hh_id, by_id);
 	return n;
 }
 
@@ -218,6 +224,20 @@ void node_lookup(struct node *n)
 	pthread_mutex_unlock(&lock);
 }
 
+/*
+ * The kernel keeps names as long as it has memory, and then forgets thousands. The lock is held. Asked for at each half, so that
+ * looking through what is free stays cheap.
+ */
+static bool many_are_gone(void)
+{
+	unsigned left = HASH_CNT(hh_id, by_id);
+
+	if (most <= MANY || left > most / 2)
+		return false;
+	most = left;
+	return true;
+}
+
 void node_forget(uint64_t id, uint64_t count)
 {
 	pthread_mutex_lock(&lock);
@@ -227,7 +247,12 @@ void node_forget(uint64_t id, uint64_t count)
 		n->lookups -= count < n->lookups ? count : n->lookups;
 		release(n);
 	}
+
+	bool trim = many_are_gone();
+
 	pthread_mutex_unlock(&lock);
+	if (trim)
+		malloc_trim(0);
 }
 
 void node_move(struct node *n, const struct sm_segment *seg)

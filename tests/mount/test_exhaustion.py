@@ -233,6 +233,29 @@ def test_one_user_holds_every_listing(m):
 
 
 @harness.allow_other
+@harness.deadline(60)
+def test_names_that_the_kernel_forgets(m):
+    """Each name that was looked up costs memory as long as the kernel keeps it, and by links there is no end of names."""
+    names = ['%0240d' % i for i in range(75)]
+    for name in names:
+        os.symlink('.', m.keys + '/' + name)
+    before = m.daemon.status('VmRSS')
+
+    def look():
+        for first in names:
+            fd = os.open(m.at(first), os.O_RDONLY | os.O_DIRECTORY)
+            for second in names:
+                os.stat(second, dir_fd=fd)
+            os.close(fd)
+    as_one(m, GREEDY, look)
+    held = m.daemon.status('VmRSS') - before
+    equal(held > 3 << 10 or 'SMFS_SANITIZED' in os.environ, True, '%d KiB are held' % held)
+    m.run('mount -i -o remount,rw $M')      # the kernel lets go of what it caches
+    wait_until(lambda: m.daemon.status('VmRSS') - before < held // 2 or os.environ.get('SMFS_SANITIZED'),
+               'memory is given back (%d of %d KiB are held)' % (m.daemon.status('VmRSS') - before, held))
+
+
+@harness.allow_other
 def test_a_directory_that_is_read_again_and_again(m):
     """Each rewind takes what is there then, in place of what was."""
     for i in range(100):
