@@ -25,6 +25,7 @@
 #include "options.h"
 #include "share.h"
 #include "staged.h"
+#include "truncate.h"
 
 #define STOP_WAIT_MS 1000	/* for requests that hang on a key path, at the end */
 
@@ -316,7 +317,10 @@ static int run(struct fuse_args *args, const struct options *o)
 	if (!mountpoint) {
 		fail(o->mountpoint, errno);
 	} else if (fuse_session_mount(se, mountpoint) == 0) {
-		info_start(mountpoint_device(mountpoint));
+		dev_t device = mountpoint_device(mountpoint);
+
+		info_start(device);
+		truncate_start(device);
 		status = run_mounted(se, o);
 		fuse_session_unmount(se);
 	}

@@ -17,6 +17,13 @@
 
 #define CLOSE_WAIT_MS 50
 
+static dev_t own_device;
+
+void truncate_start(dev_t device)
+{
+	own_device = device;
+}
+
 static int zero_all(struct node *n, const struct caller *caller)
 {
 	struct sm_segment seg;
@@ -37,7 +44,7 @@ static int zero_all(struct node *n, const struct caller *caller)
 static bool mapped_by_others(int id)
 {
 	struct sm_holder *holders = NULL;
-	ssize_t n = sm_holder_list(id, &holders, NULL);
+	ssize_t n = sm_holder_list_on(id, own_device, &holders, NULL);
 	bool others = false;
 
 	for (ssize_t i = 0; i < n; i++)

@@ -6,6 +6,9 @@
 
 #include "file.h"
 
+/* DEVICE is the mount's own, to find who has mapped a segment through it. Before any other call; 0: unknown. */
+void truncate_start(dev_t device);
+
 /*
  * truncate(2) of N, or ftruncate(2) where F is not NULL, as CALLER: 0 fills with zeros and leaves the size, the size that it
  * has changes nothing, any other puts another segment in its place. Errors: EBUSY (in use), EACCES (may not write),

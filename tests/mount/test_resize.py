@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """truncate -s N of an object that exists: replaced by one of N bytes while nobody uses it."""
 
+import ctypes
+import mmap
 import os
 
 import harness
@@ -96,6 +98,34 @@ def test_busy_while_open_otherwise(m):
     os.pwrite(writer, b'end', 7)
     os.close(writer)
     equal(m.bytes_of(), b'12345\0\0end')
+    m.run('rm app.key:A')
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+def test_busy_while_mapped(m):
+    """Also when the file was closed: no nattch tells, and nothing is open."""
+    if m.copying:
+        return          # nothing can be mapped
+    m.key()
+    m.create('app.key:A', b'12345')
+    for flags, protection in ((os.O_RDONLY, mmap.PROT_READ), (os.O_RDWR, mmap.PROT_READ | mmap.PROT_WRITE)):
+        data = m.data().id
+        fd = os.open(m.at('app.key:A'), flags)
+        at = _libc.mmap(None, 4096, protection, mmap.MAP_SHARED, fd, 0)     # Python's own keeps a copy of the descriptor
+        os.close(fd)
+        equal((ctypes.string_at(at, 5), m.data().nattch), (b'12345', 0))
+        for size in 10, 3:
+            fails('EBUSY', os.truncate, m.at('app.key:A'), size)
+        m.write('app.key:A', b'1')
+        equal((m.data().id, m.data().size, ctypes.string_at(at, 5)), (data, 5, b'12345'))
+        _libc.munmap(at, 4096)
+        os.truncate(m.at('app.key:A'), 10)
+        os.truncate(m.at('app.key:A'), 5)
     m.run('rm app.key:A')
 
 
