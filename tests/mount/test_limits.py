@@ -66,6 +66,21 @@ def test_no_memory_left_is_said_at_the_write(m):
     m.run('rm app.key:A')
 
 
+def test_no_segment_left_for_the_data(m):
+    """The limit was lowered after open had looked: a counter without data is not left behind."""
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'hello')
+    limit('shmmni', 1)
+    fails('ENOSPC', os.fsync, fd)
+    equal(m.find(), (None, None))
+    limit('shmmni', 2)
+    os.fsync(fd)
+    os.close(fd)
+    equal(m.bytes_of(), b'hello')
+    m.run('rm app.key:A')
+
+
 def test_the_counter_takes_a_page_too(m):
     """What write(2) accepted is not refused by close."""
     m.key()

@@ -73,6 +73,20 @@ def test_the_control_file_is_judged_by_the_counter(m):
 
 
 @harness.allow_other
+def test_stat_does_not_tell_how_long_the_counter_is(m):
+    m.key()
+    _, counter = foreign(m, 'app.key', 0o644)
+    m.set_count(12345)
+
+    def size():
+        return os.stat(m.at('app.key:A.refcount')).st_size
+    equal(as_uid(*STRANGER, [], size), 6)
+    shm.set(counter, mode=0o640)
+    for caller, credentials in CALLERS.items():
+        equal(as_uid(*credentials, size), 2 if caller == 'other' else 6, caller)
+
+
+@harness.allow_other
 def test_what_a_stranger_makes_is_the_strangers(m):
     m.key()
     as_uid(*STRANGER, [], lambda: (os.umask(0o027), m.create('app.key:A', b'mine'))[1])
@@ -107,6 +121,17 @@ def test_a_closed_directory_tells_nothing(m):
     equal(listed, 'EACCES')
     equal(m.read('there:A'), b'x')
     equal(as_uid(*STRANGER, [], lambda: [n for n in m.listing() if 'closed' in n]), [], 'leads nowhere for the stranger')
+
+
+@harness.allow_other
+def test_a_directory_is_looked_at_as_the_caller(m):
+    """With a descriptor that somebody else opened, too: its path is closed to the stranger."""
+    m.key('closed/sub/app.key')
+    os.chmod(m.keys + '/closed', 0o700)
+    fd = os.open(m.at('closed/sub'), os.O_PATH)
+    equal(errno_of(os.fstat, fd), 'OK')
+    equal(as_uid(*STRANGER, [], lambda: errno_of(os.fstat, fd)), 'EACCES')
+    os.close(fd)
 
 
 @harness.allow_other

@@ -9,7 +9,7 @@ import time
 
 import harness
 import shm
-from case import equal, in_child
+from case import as_uid, equal, in_child
 from daemon import wait_until
 
 CHANGED = select.POLLPRI | select.POLLERR
@@ -101,6 +101,25 @@ def test_what_info_tells(m):
     os.close(os.open(m.at('.id/%d' % shmid), os.O_RDWR))
     equal(poll(fd, 300), 0, 'what the mount itself attaches is no news')
     os.close(fd)
+
+
+@harness.allow_other
+def test_a_counter_that_may_not_be_read_is_not_watched(m):
+    m.key()
+    _, counter = m.make(contents=b'x', count=3)
+    at = shm.attach(counter)
+
+    def sees_it_change(timeout):
+        fd, _ = opened(m, 'app.key:A.info')
+        shm.poke(at, struct.pack('i', 4))
+        seen = poll(fd, timeout)
+        os.close(fd)
+        return seen
+    for mode, timeout, expected in (0o600, 500, 0), (0o604, SOON, CHANGED):
+        shm.poke(at, struct.pack('i', 3))
+        shm.set(counter, mode=mode)
+        equal(as_uid(1000, 1000, [], lambda: sees_it_change(timeout)), expected, '%04o' % mode)
+    shm.detach(at)
 
 
 def test_removed(m):
