@@ -22,6 +22,7 @@
 #include "store.h"
 
 #define COPY_MOST (1 << 20)	/* at once; programs ask for the rest */
+#define LONG_SIZE (4 << 20)	/* whose pages were given back in a millisecond */
 
 struct file {
 	struct node *node;
@@ -400,6 +401,11 @@ int file_allocate(struct file *f, int mode, off_t offset, off_t length)
 
 	way_unuse(w);
 	return err;
+}
+
+bool file_allocation_is_long(const struct file *f, int mode, off_t length)
+{
+	return f->staged || (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && length >= LONG_SIZE);
 }
 
 off_t file_seek(struct file *f, off_t offset, int whence)

@@ -67,6 +67,9 @@ bool file_wants_flush(const struct file *f);
 int file_flush(struct file *f);
 int file_sync(struct file *f);
 int file_allocate(struct file *f, int mode, off_t offset, off_t length);
+
+/* May that copy, or give back pages, for long? Then it belongs on a pool thread. Waits for nobody. */
+bool file_allocation_is_long(const struct file *f, int mode, off_t length);
 off_t file_seek(struct file *f, off_t offset, int whence);
 
 /* The object in the making that F is a creating descriptor of, or NULL. */

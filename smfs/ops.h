@@ -127,6 +127,9 @@ struct ops_job {
 void *ops_job_new(fuse_req_t req, struct node *node, size_t size, ops_step *work, ops_step *finish, ops_step *free_);
 void ops_job_submit(void *job);
 
+/* The same, without a deadline: what has begun is finished. For work that no file system can make hang. */
+void ops_job_submit_patiently(void *job);
+
 /* FINISH and free a job whose work was done here. */
 void ops_job_finish(void *job);
 

@@ -132,21 +132,74 @@ static int set_attr(struct node *n, const struct stat *attr, int to_set, struct 
 	return err;
 }
 
-void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+static void reply_set(fuse_req_t req, struct node *n, const struct caller *caller, int err)
 {
-	struct node *n = node_get(ino);
-	struct caller caller = { 0 };
-	int err = !n ? -ESTALE : ops_caller(req, &caller);
-
-	if (!err)
-		err = set_attr(n, attr, to_set, fi ? (struct file *)(uintptr_t)fi->fh : NULL, &caller);
 	/* fchmod(2) comes without its descriptor. A name would be looked up again, an open file is not */
 	if ((err == -ESTALE || err == -ENOENT) && n && way_opens(n))
 		err = -EIDRM;
 	if (err)
 		ops_reply_err(req, -err);
 	else
-		reply_attr(req, n, &caller);
+		reply_attr(req, n, caller);
+}
+
+struct set_job {
+	struct ops_job base;
+	struct stat attr;
+	int to_set;
+	struct file *file;	/* or NULL; stays open until the answer: the kernel sees to that */
+};
+
+static void set_work(struct ops_job *base)
+{
+	struct set_job *job = (struct set_job *)base;
+
+	base->err = set_attr(base->node, &job->attr, job->to_set, job->file, &base->caller);
+}
+
+static void set_finish(struct ops_job *base)
+{
+	reply_set(base->req, base->node, &base->caller, base->err);
+}
+
+static bool is_long(struct node *n, const struct stat *attr, int to_set)
+{
+	return n->kind == NODE_SEGMENT &&
+	       (staged_is_long(n) || (to_set & FUSE_SET_ATTR_SIZE && truncate_is_long(n, attr->st_size)));
+}
+
+/*
+ * For another size one waits until nobody uses the segment, and copies it: each user on the threads of his share (pool.h), and
+ * to the end, since half done it would be lost.
+ */
+static void set_slowly(fuse_req_t req, struct node *n, const struct stat *attr, int to_set, struct file *f)
+{
+	struct set_job *job = ops_job_new(req, n, sizeof(*job), set_work, set_finish, NULL);
+
+	if (!job)
+		return;
+	job->attr = *attr;
+	job->to_set = to_set;
+	job->file = f;
+	ops_job_submit_patiently(job);
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	struct node *n = node_get(ino);
+	struct file *f = fi ? (struct file *)(uintptr_t)fi->fh : NULL;
+	struct caller caller = { 0 };
+
+	if (n && is_long(n, attr, to_set)) {
+		set_slowly(req, n, attr, to_set, f);
+		return;
+	}
+
+	int err = !n ? -ESTALE : ops_caller(req, &caller);
+
+	if (!err)
+		err = set_attr(n, attr, to_set, f, &caller);
+	reply_set(req, n, &caller, err);
 	caller_free(&caller);
 	node_put(n);
 }

@@ -8,14 +8,78 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "staged.h"
+
 static struct file *file_of(const struct fuse_file_info *fi)
 {
 	return (struct file *)(uintptr_t)fi->fh;
 }
 
+/*
+ * What makes an object of many bytes takes as long as they take to copy, so each user has it done on the threads of his
+ * share (pool.h), and no deadline leaves it half done.
+ */
+struct file_job {
+	struct ops_job base;
+	struct file *file;	/* what is open stays so until the answer: the kernel sees to that */
+	struct fuse_file_info fi;
+	int mode;		/* of fallocate */
+	off_t off, len;
+};
+
+static struct file_job *file_job(fuse_req_t req, struct node *n, const struct fuse_file_info *fi, ops_step *work,
+				 ops_step *finish)
+{
+	struct file_job *job = ops_job_new(req, n, sizeof(*job), work, finish, NULL);
+
+	if (!job)
+		return NULL;
+	job->fi = *fi;
+	job->file = file_of(fi);
+	return job;
+}
+
+static void reply_err(struct ops_job *base)
+{
+	ops_reply_err(base->req, -base->err);
+}
+
 static bool is_info(const struct node *n)
 {
 	return n->kind == NODE_INFO || n->kind == NODE_ID_INFO;
+}
+
+static void reply_open(fuse_req_t req, struct file *f, struct fuse_file_info *fi, int err)
+{
+	if (err) {
+		ops_reply_err(req, -err);
+		return;
+	}
+	ops_fill_open(f, fi);
+	if (fuse_reply_open(req, fi))
+		file_close(f);	/* interrupted: the caller has no descriptor, and no release will come */
+}
+
+static void open_work(struct ops_job *base)
+{
+	struct file_job *job = (struct file_job *)base;
+
+	base->err = file_open(base->node, job->fi.flags, &base->caller, &job->file);
+}
+
+static void open_finish(struct ops_job *base)
+{
+	struct file_job *job = (struct file_job *)base;
+
+	reply_open(base->req, job->file, &job->fi, base->err);
+}
+
+static void open_slowly(fuse_req_t req, struct node *n, const struct fuse_file_info *fi)
+{
+	struct file_job *job = file_job(req, n, fi, open_work, open_finish);
+
+	if (job)
+		ops_job_submit_patiently(job);
 }
 
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -28,6 +92,10 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_info_open(req, n, fi);
 		return;
 	}
+	if (n && staged_is_long(n)) {
+		open_slowly(req, n, fi);
+		return;
+	}
 
 	int err = !n ? -ESTALE : ops_caller(req, &caller);
 
@@ -35,13 +103,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		err = file_open(n, fi->flags, &caller, &f);
 	caller_free(&caller);
 	node_put(n);
-	if (err) {
-		ops_reply_err(req, -err);
-		return;
-	}
-	ops_fill_open(f, fi);
-	if (fuse_reply_open(req, fi))
-		file_close(f);	/* interrupted: the caller has no descriptor, and no release will come */
+	reply_open(req, f, fi, err);
 }
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
@@ -148,9 +210,33 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t from, struct f
 
 /* ---- the rest ---- */
 
+static void flush_work(struct ops_job *base)
+{
+	base->err = file_flush(((struct file_job *)base)->file);
+}
+
+static void sync_work(struct ops_job *base)
+{
+	base->err = file_sync(((struct file_job *)base)->file);
+}
+
+/* Make what was written: here where that is done at once. */
+static void commit(fuse_req_t req, struct file *f, const struct fuse_file_info *fi, int (*make)(struct file *f), ops_step *work)
+{
+	if (!file_staged(f) || !staged_is_long(file_node(f))) {
+		ops_reply_err(req, -make(f));
+		return;
+	}
+
+	struct file_job *job = file_job(req, node_get(file_node(f)->id), fi, work, reply_err);
+
+	if (job)
+		ops_job_submit_patiently(job);
+}
+
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	ops_reply_err(req, -file_flush(file_of(fi)));
+	commit(req, file_of(fi), fi, file_flush, flush_work);
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -161,12 +247,33 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	ops_reply_err(req, -file_sync(file_of(fi)));
+	commit(req, file_of(fi), fi, file_sync, sync_work);
+}
+
+static void allocate_work(struct ops_job *base)
+{
+	const struct file_job *job = (const struct file_job *)base;
+
+	base->err = file_allocate(job->file, job->mode, job->off, job->len);
 }
 
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
-	ops_reply_err(req, -file_allocate(file_of(fi), mode, off, len));
+	struct file *f = file_of(fi);
+
+	if (!file_allocation_is_long(f, mode, len)) {
+		ops_reply_err(req, -file_allocate(f, mode, off, len));
+		return;
+	}
+
+	struct file_job *job = file_job(req, node_get(ino), fi, allocate_work, reply_err);
+
+	if (!job)
+		return;
+	job->mode = mode;
+	job->off = off;
+	job->len = len;
+	ops_job_submit_patiently(job);
 }
 
 /* As kernfs has it: every file can be read and written at once; that its text is another now is exceptional. */

@@ -132,3 +132,9 @@ void ops_job_submit(void *p)
 	if (err)
 		ops_job_fail(job, -err);
 }
+
+void ops_job_submit_patiently(void *p)
+{
+	((struct ops_job *)p)->pool.timeout_ms = 0;
+	ops_job_submit(p);
+}

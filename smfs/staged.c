@@ -20,6 +20,8 @@
 #include "making.h"
 #include "share.h"
 
+#define LONG_SIZE (1 << 20)	/* copied in less time than a request may hold others up */
+
 static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;
 static struct staged *by_key;
 static uint64_t last_serial;
@@ -372,6 +374,22 @@ off_t staged_size(struct node *n)
 	pthread_mutex_unlock(&s->lock);
 	unuse(s);
 	return size;
+}
+
+bool staged_is_long(struct node *n)
+{
+	struct staged *s = of_node(n);
+	bool is_long = true;
+
+	if (!s)
+		return false;
+	if (pthread_mutex_trylock(&s->lock) == 0) {
+		/* what is new may be one byte, but all of them are copied where it made the object larger */
+		is_long = s->dirty_to > s->dirty_from && s->size >= LONG_SIZE;
+		pthread_mutex_unlock(&s->lock);
+	}
+	unuse(s);
+	return is_long;
 }
 
 int staged_touch(struct node *n, const struct caller *caller)

@@ -83,6 +83,9 @@ int staged_allocate(struct staged *s, off_t end);
 int staged_flush(struct staged *s);
 int staged_sync(struct staged *s);
 
+/* May calls for N take long, if it is being made: is much still to be copied, or somebody else at it? Waits for nobody. */
+bool staged_is_long(struct node *n);
+
 /* utimensat(2): makes what is not made, if N is being made and CALLER may change it. */
 int staged_touch(struct node *n, const struct caller *caller);
 

@@ -16,6 +16,7 @@
 #include "store.h"
 
 #define CLOSE_WAIT_MS 50
+#define LONG_SIZE (4 << 20)	/* whose pages were given back in a millisecond */
 
 static dev_t own_device;
 
@@ -194,6 +195,15 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 	if (err || (size_t)size == seg.size)
 		return err;
 	return f && !file_staged(f) ? exchange_open(n, f, size, caller) : exchange(n, size, caller, false);
+}
+
+bool truncate_is_long(struct node *n, off_t size)
+{
+	struct sm_segment seg;
+
+	if (node_stat(n, &seg))	/* not made yet */
+		return true;
+	return size ? (size_t)size != seg.size : seg.size >= LONG_SIZE;
 }
 
 int truncate_node(struct node *n, struct file *f, off_t size, const struct caller *caller)

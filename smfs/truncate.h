@@ -16,4 +16,10 @@ void truncate_start(dev_t device);
  */
 int truncate_node(struct node *n, struct file *f, off_t size, const struct caller *caller);
 
+/*
+ * May truncate_node() of the segment N wait, copy, or give back pages, for long? Then it belongs on a pool thread. Waits for
+ * nobody.
+ */
+bool truncate_is_long(struct node *n, off_t size);
+
 #endif

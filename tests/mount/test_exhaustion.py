@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """One user who takes all there is leaves the others theirs, and it is all given back."""
 
+import concurrent.futures
 import errno
 import os
+import time
 
 import harness
 import shm
 from case import equal, errno_of, fails, spawn
-from daemon import mount, umount, wait_until
+from daemon import mount, patience, umount, wait_until
 
 OWN_DESCRIPTORS = 'valgrind keeps descriptors of its own, beyond the limit'
 
@@ -356,6 +358,44 @@ def test_threads_are_bounded(m):
             pids.remove(pid)
     if most > at_rest + 10 + 8 + 2:
         raise AssertionError('%d threads, %d at rest' % (most, at_rest))
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_others_are_served_while_one_user_resizes(m):
+    """A hundred objects that are open, so that each change of size waits 50 ms: in vain, and on no thread that others need."""
+    names = ['k%d' % i for i in range(100)]
+    for name in names + ['app.key']:
+        m.key(name)
+        m.make(name, contents=b'x')
+    stop = m.scratch + '/stop'
+
+    def resize(name):
+        fd = os.open(m.at(name), os.O_RDONLY)
+        while not os.path.exists(stop):
+            fails('EBUSY', os.truncate, m.at(name), 2)
+        os.close(fd)
+
+    def greedy():
+        os.setresuid(GREEDY, GREEDY, GREEDY)
+        with concurrent.futures.ThreadPoolExecutor(len(names)) as threads:
+            list(threads.map(resize, [name + ':A' for name in names]))
+
+    def look():
+        begun = time.monotonic()
+        for _ in range(30):
+            os.stat(m.at('app.key:A'))
+        return time.monotonic() - begun
+    pid = spawn(greedy)
+    try:
+        time.sleep(1)
+        took = as_one(m, OTHER, look)
+    finally:
+        open(stop, 'w').close()
+        equal(os.waitpid(pid, 0)[1], 0, 'exit status of who resizes')
+    print('     (30 stats took %.3f s)' % took)
+    if took > patience(5):
+        raise AssertionError('30 stats took %.1f s' % took)
 
 
 def test_a_share_that_is_none(m):
