@@ -2,8 +2,8 @@
 /*
  * Who has a segment attached, and how much of it is in memory: what only /proc tells.
  *
- * /proc/PID/maps shows an attachment as a mapping of /SYSV<key> whose inode number is the shmid. It also
- * shows other IPC namespaces' attachments, whose ids mean something else, so a process counts only if its
+ * /proc/PID/maps shows an attachment as a mapping of /SYSV<key> on the kernel's own file system, whose inode number is the
+ * shmid. It also shows other IPC namespaces' attachments, whose ids mean something else, so a process counts only if its
  * ns/ipc is ours. The files are read in blocks into one buffer and looked at line by line in place.
  */
 #include "private.h"
@@ -33,33 +33,55 @@ static bool is_sysv(const char *path)
 	return path[13] == '\0' || strcmp(path + 13, " (deleted)") == 0;
 }
 
+struct mapped {
+	long id;		/* of the segment, or -1 */
+	uintptr_t start;
+	const char *perms;
+	bool by_file;		/* not an attachment, but a file's mapping */
+};
+
+static dev_t read_device(const char *at)
+{
+	char *colon;
+	unsigned long major = strtoul(at, &colon, 16);
+
+	return makedev((unsigned)major, *colon == ':' ? (unsigned)strtoul(colon + 1, NULL, 16) : 0);
+}
+
 /*
- * "START-END PERMS OFFSET DEV INODE   PATH" of an attached segment, or of one mapped through a file of the file system
- * FILES: its id and PERMS, or -1.
+ * "START-END PERMS OFFSET DEV INODE   PATH": is it a segment that is attached, or one mapped through a file of the file system
+ * FILES? What looks like the former, but whose device cannot be told from the kernel's, is one if UNKNOWN.
  */
-static long shmid_of(const char *line, dev_t files, const char **perms, bool *by_file)
+static struct mapped read_line(const char *line, dev_t files, bool unknown)
 {
 	const char *path = strchr(line, '/');	/* the first thing in a line that can have a slash */
+	struct mapped m = { .id = -1 };
 	const char *at = line;
-	unsigned major, minor;
+	dev_t device = 0;
 	char *end;
 	long inode;
 
-	if (!path || !((*by_file = !is_sysv(path)) ? files != 0 : true))
-		return -1;
+	if (!path)
+		return m;
+	m.by_file = !is_sysv(path);
+	if (m.by_file && !files)
+		return m;
 	for (int field = 0; field < 4; field++) {
 		at = strchr(at, ' ');
 		if (!at)
-			return -1;
+			return m;
 		at++;
 		if (field == 0)
-			*perms = at;
-		else if (field == 2 && *by_file &&
-			 (sscanf(at, "%x:%x", &major, &minor) != 2 || makedev(major, minor) != files))
-			return -1;
+			m.perms = at;
+		else if (field == 2)
+			device = read_device(at);
 	}
+	if (m.by_file ? device != files : !shmfs_is(device, unknown))
+		return m;
+	m.start = strtoul(line, NULL, 16);
 	inode = strtol(at, &end, 10);
-	return end == at || inode > INT_MAX ? -1 : inode;
+	m.id = end == at || inode > INT_MAX ? -1 : inode;
+	return m;
 }
 
 struct own {
@@ -70,10 +92,9 @@ struct own {
 static int count_own(char *line, void *arg)
 {
 	struct own *own = arg;
-	const char *perms;
-	bool by_file;
+	struct mapped m = read_line(line, 0, false);
 
-	own->n += shmid_of(line, 0, &perms, &by_file) == own->id;
+	own->n += m.id == own->id && !mapping_covers(m.start);
 	return 0;
 }
 
@@ -82,10 +103,14 @@ unsigned long sm_segment_own(int id)
 	struct own own = { .id = id };
 	SCOPED_FD fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	SCOPED_BUFFER buffer = malloc(LINES_BUFFER);
+	int err;
 
-	if (fd < 0 || !buffer || lines_read(fd, buffer, count_own, &own) < 0)
+	if (fd < 0 || !buffer)
 		return 0;
-	return own.n;
+	mapping_lock();
+	err = lines_read(fd, buffer, count_own, &own);
+	mapping_unlock();
+	return err < 0 ? 0 : own.n;
 }
 
 struct holders {
@@ -93,18 +118,30 @@ struct holders {
 	size_t n, room;
 	int id;			/* wanted; -1: any */
 	dev_t files;		/* of a file system whose files are segments, or 0 */
-	pid_t pid;		/* whose maps are being read */
+	pid_t pid, self;	/* whose maps are being read; this process */
 };
+
+/* What this process maps by a descriptor of the segment itself. Another's cannot be told from an attachment. */
+static bool is_by_descriptor(const struct holders *h, uintptr_t start)
+{
+	bool covers;
+
+	if (h->pid != h->self)
+		return false;
+	mapping_lock();
+	covers = mapping_covers(start);
+	mapping_unlock();
+	return covers;
+}
 
 static int add_holder(char *line, void *arg)
 {
 	struct holders *h = arg;
-	const char *perms;
-	bool by_file;
-	long id = shmid_of(line, h->files, &perms, &by_file);
+	struct mapped m = read_line(line, h->files, true);
 
-	if (id < 0 || (h->id >= 0 && id != h->id))
+	if (m.id < 0 || (h->id >= 0 && m.id != h->id))
 		return 0;
+	m.by_file |= is_by_descriptor(h, m.start);
 	if (h->n == h->room) {
 		size_t room = h->room ? h->room * 2 : 64;
 		struct sm_holder *list = reallocarray(h->list, room, sizeof *list);
@@ -115,7 +152,7 @@ static int add_holder(char *line, void *arg)
 		h->room = room;
 	}
 	h->list[h->n++] = (struct sm_holder){
-		.pid = h->pid, .id = (int)id, .attached = 1, .by_file = by_file, .writable = perms[1] == 'w' && perms[3] == 's',
+		.pid = h->pid, .id = (int)m.id, .attached = 1, .by_file = m.by_file, .writable = m.perms[1] == 'w' && m.perms[3] == 's',
 	};
 	return 0;
 }
@@ -259,7 +296,7 @@ ssize_t sm_holder_list(int id, struct sm_holder **out, unsigned *hidden)
 
 ssize_t sm_holder_list_on(int id, dev_t files, struct sm_holder **out, unsigned *hidden)
 {
-	struct holders h = { .id = id, .files = files };
+	struct holders h = { .id = id, .files = files, .self = getpid() };
 	unsigned closed = 0;
 	DIR *dir = opendir("/proc");
 	int r;

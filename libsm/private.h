@@ -6,12 +6,11 @@
 
 #include "sm.h"
 
+#include "daemon.h"
 #include "word.h"
 
 #include <stdlib.h>
 #include <unistd.h>
-
-#define PRIVATE __attribute__((visibility("hidden")))
 
 /* ---- segment.c --------------------------------------------------------------------------------- */
 
@@ -90,6 +89,20 @@ PRIVATE void hold_delist(struct hold *hold);
  * excepted, count like others. The caller has it attached. Where in doubt the answer is too high.
  */
 PRIVATE unsigned long hold_others(int id, const struct hold *self, struct sm_segment *seg);
+
+/* ---- mapping.c: this process' mappings that are no attachments ----------------------------------- */
+
+/* Between the two no such mapping begins or ends. */
+PRIVATE void mapping_lock(void);
+PRIVATE void mapping_unlock(void);
+
+/* Whether one of them lies at AT; locked. */
+PRIVATE bool mapping_covers(uintptr_t at);
+
+/* ---- shmfs.c: where the kernel keeps segments ------------------------------------------------------ */
+
+/* Is DEVICE that of the kernel's own file system of segments, which nobody can mount? UNKNOWN where that cannot be found out. */
+PRIVATE bool shmfs_is(dev_t device, bool unknown);
 
 /* ---- lines.c ------------------------------------------------------------------------------------- */
 

@@ -216,7 +216,10 @@ int sm_segment_remove(int id);
  */
 ssize_t sm_segment_list(struct sm_segment **out);
 
-/* How often the calling process itself has segment ID attached (from /proc/self/maps); 0 if unknown. */
+/*
+ * How often the calling process itself has segment ID attached (from /proc/self/maps); 0 if unknown. One that maps a
+ * descriptor from /proc/PID/map_files with mmap(2) is taken for attached: the kernel shows both alike.
+ */
 unsigned long sm_segment_own(int id);
 
 struct sm_usage {

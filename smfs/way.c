@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libsm/daemon.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -58,11 +59,10 @@ static void *map_of(struct way *w)
 
 	if (map)
 		return map;
-	map = mmap(NULL, w->seg.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, w->fd, 0);
-	if (map == MAP_FAILED)
+	if (mapping_make(w->fd, w->seg.size, &map))
 		return NULL;
 	if (!atomic_compare_exchange_strong(&w->map, &none, map)) {
-		munmap(map, w->seg.size);	/* somebody was faster */
+		mapping_end(map, w->seg.size);	/* somebody was faster */
 		return none;
 	}
 	atomic_store(&w->touch, touch_new(w->seg.size));
@@ -73,7 +73,7 @@ static void way_destroy(struct way *w)
 {
 	if (w->native) {
 		if (atomic_load(&w->map))
-			munmap(atomic_load(&w->map), w->seg.size);
+			mapping_end(atomic_load(&w->map), w->seg.size);
 		free(atomic_load(&w->touch));
 		native_unregister(w->backing);
 		close(w->fd);

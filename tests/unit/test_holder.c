@@ -2,9 +2,12 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
@@ -143,6 +146,64 @@ static void test_who_cannot_be_seen_is_counted(void **state)
 	sm_segment_remove(id);
 }
 
+static void map_a_lookalike(void *arg)
+{
+	const char *name = "/tmp/SYSV12345678";
+	struct stat st;
+	int fd;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("x", "/tmp", "tmpfs", 0, NULL) < 0)
+		_exit(1);
+	do {
+		fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (fd < 0 || fstat(fd, &st) < 0 || unlink(name) < 0 || st.st_ino > (ino_t)*(int *)arg)
+			_exit(2);
+	} while (st.st_ino != (ino_t)*(int *)arg);
+	if (ftruncate(fd, 4096) < 0 || mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED || umount2("/tmp", MNT_DETACH) < 0)
+		_exit(3);
+	unit_ready();
+	pause();
+}
+
+/* A file of somebody's own file system has the name and the inode number of an attachment. */
+static void test_a_file_that_looks_like_an_attachment(void **state)
+{
+	struct sm_holder *list;
+	FILE *next = fopen("/proc/sys/kernel/shm_next_id", "w");
+	pid_t pid;
+	int id;
+
+	assert_non_null(next);
+	fprintf(next, "200\n");
+	assert_int_equal(fclose(next), 0);
+	id = make();
+	assert_int_equal(id, 200);
+	pid = unit_start(map_a_lookalike, &id);
+	assert_int_equal(sm_holder_list(id, &list, NULL), 0);
+	free(list);
+	assert_int_equal(sm_holder_list(-1, &list, NULL), 0);
+	free(list);
+	unit_end(pid);
+	sm_segment_remove(id);
+}
+
+/* The kernel keeps huge pages on file systems of their own. */
+static void test_a_holder_of_huge_pages(void **state)
+{
+	struct sm_holder *list;
+	int id = shmget(IPC_PRIVATE, 2 << 20, IPC_CREAT | 0666 | SHM_HUGETLB | SHM_NORESERVE);
+	pid_t pid;
+
+	if (id < 0)
+		unit_skip("no segment of huge pages is to be had");
+	pid = start((struct attach){ .id = id, .times = 2, .comm = "x" });
+	assert_int_equal(sm_holder_list(id, &list, NULL), 1);
+	assert_int_equal(list->attached, 2);
+	free(list);
+	unit_end(pid);
+	sm_segment_remove(id);
+}
+
 /* More mappings than one block of the file holds, and than the list starts with. */
 static void test_many_mappings(void **state)
 {
@@ -190,6 +251,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_a_removed_segment_still_has_holders),
 	UNIT(test_another_namespace_is_not_ours),
 	UNIT(test_who_cannot_be_seen_is_counted),
+	UNIT(test_a_file_that_looks_like_an_attachment),
+	UNIT(test_a_holder_of_huge_pages),
 	UNIT(test_many_mappings),
 	UNIT(test_failing_calls),
 };

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIBSM_DAEMON_H
+#define LIBSM_DAEMON_H
+
+/*
+ * What smfs needs of the library beside sm.h, because it is a daemon that maps segments in a way that no other program does.
+ * Only the static library has it: nothing here is installed or exported.
+ */
+
+#include <stddef.h>
+
+#define PRIVATE __attribute__((visibility("hidden")))
+
+/* ---- mapping.c --------------------------------------------------------------------------------- */
+
+/*
+ * Map SIZE bytes of FD, the inode behind a segment (opened in /proc/PID/map_files), shared, for reading and writing. In
+ * /proc/PID/maps that looks like an attachment, and it is none: so that sm_segment_own() does not count it, it is made
+ * and ended here. *ADDR is the caller's until mapping_end(), with the same SIZE. Errors: those of mmap(2). Thread-safe.
+ */
+PRIVATE int mapping_make(int fd, size_t size, void **addr);
+PRIVATE void mapping_end(void *addr, size_t size);
+
+#endif
