@@ -89,6 +89,28 @@ static bool others_once(int id, const struct hold *self, struct sm_segment *seg,
 	return !busy && mark == segment_attach_mark(id, &still_busy);
 }
 
+/* One try; false if a thread of this process attached the segment meanwhile, which would then be taken off too often. */
+static bool attached_once(int id, bool *attached)
+{
+	bool busy, still_busy;
+	uint64_t mark = segment_attach_mark(id, &busy);
+	struct sm_segment seg;
+
+	*attached = sm_segment_stat(id, &seg) == 0 && seg.nattch > 0 && seg.nattch > sm_segment_own(id);
+	return *attached || (!busy && mark == segment_attach_mark(id, &still_busy));
+}
+
+bool segment_is_attached(int id)
+{
+	bool attached;
+
+	for (int tries = 0; tries < 16; tries++) {
+		if (attached_once(id, &attached))
+			return attached;
+	}
+	return true;
+}
+
 unsigned long hold_others(int id, const struct hold *self, struct sm_segment *seg)
 {
 	unsigned long others;

@@ -90,6 +90,9 @@ PRIVATE void hold_delist(struct hold *hold);
  */
 PRIVATE unsigned long hold_others(int id, const struct hold *self, struct sm_segment *seg);
 
+/* Whether anybody but this process has segment ID attached. Where in doubt, somebody has. */
+PRIVATE bool segment_is_attached(int id);
+
 /* ---- mapping.c: this process' mappings that are no attachments ----------------------------------- */
 
 /* Between the two no such mapping begins or ends. */

@@ -172,14 +172,6 @@ static bool is_pair(int data_id, int counter_id)
 	return (data < 0 ? -1 : data) == data_id && sm_segment_find(seg.key) == counter_id;
 }
 
-/* A program that has only the data attached counts nowhere, and uses it all the same. */
-static bool data_in_use(int data_id)
-{
-	struct sm_segment seg;
-
-	return sm_segment_stat(data_id, &seg) == 0 && seg.nattch > 0 && seg.nattch > sm_segment_own(data_id);
-}
-
 /* The word is DEAD and ours; -EPERM: taken back, the counter is at 0. */
 static int finish(struct page *page, struct word word, int data_id, int counter_id, bool *freed)
 {
@@ -198,7 +190,8 @@ static int finish_left(struct page *page, struct word word, int data_id, int cou
 
 	if (!pair_may_remove(data_id, counter_id) || !is_pair(data_id, counter_id))
 		return 0;
-	if (hold_others(counter_id, NULL, &seg) > 0 || data_in_use(data_id))
+	/* A program that has only the data attached counts nowhere, and uses it all the same. */
+	if (hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id)))
 		return -EBUSY;
 	if (!word_swap(&page->word, &word, word_next_dead(word)))
 		return 0;

@@ -168,6 +168,41 @@ static void test_what_is_in_use_is_freed_later(void **state)
 	assert_int_equal(unit_segments(), 0);
 }
 
+static void use_data(void *unused)
+{
+	if (shmat(data, NULL, 0) == (void *)-1)
+		_exit(1);
+	unit_ready();
+	pause();
+}
+
+static void attach_data(void *arg)
+{
+	assert_int_equal(sm_segment_attach(data, false, arg), 0);
+}
+
+/* Another thread of this process attaches the data between the two readings: it is not the one that nattch counted before. */
+static void test_what_is_in_use_while_we_attach_it_too(void **state)
+{
+	bool freed = true;
+	int from, to;
+	void *at;
+	pid_t user;
+
+	make();
+	user = unit_start(use_data, NULL);
+	unit_put_word(counter, 1, 1);
+	assert_int_equal(sm_counter_reap_free(counter, data, 1000, &from, &to, &freed), -EBUSY);
+	fault_hook(FAULT_OPEN, 1, attach_data, &at);
+	assert_int_equal(sm_counter_reap_free(counter, data, 1000, &from, &to, &freed), -EBUSY);
+	assert_true(fault_clear());
+	assert_false(freed);
+	assert_int_equal(unit_segments(), 2);
+	sm_segment_detach(at);
+	unit_end(user);
+	remove_both();
+}
+
 /* Whatever changes the counter afterwards, it is another story. */
 static void test_only_what_was_left_last_is_freed(void **state)
 {
@@ -243,6 +278,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_a_counter_without_data),
 	UNIT(test_what_a_leaver_left_to_nobody_is_freed),
 	UNIT(test_what_is_in_use_is_freed_later),
+	UNIT(test_what_is_in_use_while_we_attach_it_too),
 	UNIT(test_only_what_was_left_last_is_freed),
 	UNIT(test_a_pair_torn_apart_is_not_freed),
 	UNIT(test_failing_calls),
