@@ -83,13 +83,13 @@ static void same_file(int fd, const struct keypath *kp)
 	close(fd);
 }
 
-/* The walk's own room is all that may make a difference. */
+/* The walk's own room, and how far a hint is followed, are all that may make a difference. */
 static void check(const char *path, unsigned flags)
 {
 	struct keypath kp;
 	int expected = kernels(path, 0), err = keypath_resolve(&keydir, path, flags, &kp);
 
-	if ((flags & KEYPATH_CACHED && err == -EAGAIN) || err == -ENAMETOOLONG) {
+	if ((flags & KEYPATH_CACHED && err == -EAGAIN) || (flags & KEYPATH_HINT && err == -ELOOP) || err == -ENAMETOOLONG) {
 		if (expected >= 0)
 			close(expected);
 	} else if (expected < 0) {
