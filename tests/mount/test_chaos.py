@@ -7,8 +7,10 @@ environment (the suite `soak`) says how often.
 
 import errno
 import hashlib
+import mmap
 import os
 import random
+import select
 import signal
 import subprocess
 import time
@@ -35,6 +37,45 @@ def load(m, seed):
                 lambda: m.read(name + '.refcount'), lambda: m.write('busy:A', b'x' * 50000), lambda: m.create('new:N', b'y' * 9000),
                 lambda: os.truncate(m.at('new:N'), random_.randrange(1, 9999)), lambda: os.unlink(m.at('new:N')),
                 lambda: os.listdir(m.at('.id')), lambda: os.statvfs(m.mnt)])()
+        except OSError as e:
+            if e.errno not in EXPECTED:
+                raise
+            time.sleep(0.002)
+
+
+def hold(m, number):
+    """One file open for long, mapped where that can be had, its counter polled: the mapping shows its bytes whatever happens."""
+    name, size, byte = 'kept%d:A' % number, 1000 * number + 1, bytes([65 + number])
+    fds, view = [], None
+    try:
+        fds = [os.open(m.at(name), os.O_RDONLY)]
+        fds.append(os.open(m.at(name + '.refcount'), os.O_RDONLY))
+        poll = select.poll()
+        poll.register(fds[1], select.POLLPRI)
+        try:
+            view = mmap.mmap(fds[0], size, mmap.MAP_SHARED, mmap.PROT_READ)
+        except OSError as e:
+            if e.errno != errno.ENODEV:
+                raise
+        for _ in range(100):
+            poll.poll(5)
+            if view:
+                equal(view[:] == byte * size, True, 'what is mapped')
+            equal(os.pread(fds[0], size, 0) == byte * size, True, 'what is open')
+            os.pread(fds[1], 100, 0)
+    finally:
+        if view:
+            equal(view[:] == byte * size, True, 'what is mapped, whatever the daemon does')
+            view.close()
+        for fd in fds:
+            os.close(fd)
+
+
+def hold_on(m, seed):
+    random_ = random.Random(seed)
+    while True:
+        try:
+            hold(m, random_.randrange(KEPT))
         except OSError as e:
             if e.errno not in EXPECTED:
                 raise
@@ -124,7 +165,7 @@ def one_round(m, way, seed):
     equal([n for n in m.listing() if n.startswith('kept') and n.endswith(':A')], sorted(names), 'after mounting again')
     for i, name in enumerate(names):
         equal(m.read(name), bytes([65 + i]) * (1000 * i + 1), name)
-    pids = [spawn(lambda: load(m, seed + n)) for n in range(4)]
+    pids = [spawn(lambda: load(m, seed + n)) for n in range(4)] + [spawn(lambda: hold_on(m, seed + n)) for n in range(2)]
     time.sleep(random.Random(seed).uniform(0.05, 0.2))
     way(m, daemon)
     try:
