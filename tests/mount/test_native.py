@@ -21,6 +21,7 @@ MIB = 1 << 20
 SHM_HUGETLB, SHM_NORESERVE = 0o4000, 0o10000
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.splice.restype = ctypes.c_ssize_t
+SEED = os.environ.get('SEED') or '%d' % random.SystemRandom().randrange(1 << 32)
 
 
 def opened(m, flags, name='app.key:A'):
@@ -128,27 +129,38 @@ def splice(fd, offset, length):
         os.close(outer)
 
 
+def private_mapping(fd, offset, length):
+    """What a MAP_PRIVATE mapping that is made now shows."""
+    start = offset // mmap.PAGESIZE * mmap.PAGESIZE
+    with mmap.mmap(fd, offset - start + length, mmap.MAP_PRIVATE, mmap.PROT_READ, offset=start) as view:
+        return view[offset - start:offset - start + length]
+
+
 class Views:
     """Every way to one object's bytes."""
 
-    def __init__(self, m, data, size):
-        self.m, self.size, self.data = m, size, data
+    def __init__(self, m, data, size, random_):
+        self.m, self.size, self.data, self.random = m, size, data, random_
         self.ro, self.rw, self.wo = [opened(m, f) for f in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
         self.at = shm.attach(data)
         self.maps = [] if m.copying else [mmap.mmap(self.rw, size),
                                           mmap.mmap(self.ro, size, mmap.MAP_SHARED, mmap.PROT_READ)]
-        self.out = os.open(m.keys + '/out', os.O_RDWR | os.O_CREAT)
+        self.out = os.open(m.keys + '/out', os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         m.key('aside')
         m.make('aside', size=size)
         self.aside = os.open(m.at('aside:A'), os.O_RDWR)
         self.readers = [lambda o, n: os.pread(self.ro, n, o), lambda o, n: os.pread(self.rw, n, o), self.reopen,
-                        lambda o, n: ctypes.string_at(self.at + o, n), self.copy_aside]
+                        lambda o, n: ctypes.string_at(self.at + o, n), self.copy_aside, self.send]
         self.writers = [lambda o, b: os.pwrite(self.rw, b, o), lambda o, b: os.pwrite(self.wo, b, o),
                         lambda o, b: ctypes.memmove(self.at + o, b, len(b)), self.copy_back]
         if self.maps:
+            self.privates = [mmap.mmap(fd, size, mmap.MAP_PRIVATE) for fd in (self.ro, self.rw)]
             self.readers += [lambda o, n: self.maps[0][o:o + n], lambda o, n: self.maps[1][o:o + n],
-                             lambda o, n: splice(self.ro, o, min(n, 60000)), self.copy_range]
+                             lambda o, n: splice(self.ro, o, min(n, 60000)), self.refused_splice,
+                             lambda o, n: self.privates[0][o:o + n], lambda o, n: self.privates[1][o:o + n]]
             self.writers += [self.store]
+        else:
+            self.privates = []
 
     def store(self, offset, data):
         self.maps[0][offset:offset + len(data)] = data
@@ -158,25 +170,53 @@ class Views:
             return os.pread(f.fileno(), n, offset)
 
     def copy_aside(self, offset, n):
-        """By copy_file_range, to another object."""
-        n = os.copy_file_range(random.choice((self.ro, self.rw)), self.aside, n, offset, 0)
-        return os.pread(self.aside, n, 0)
+        """By copy_file_range, to another object: within the mount, which is as far as the kernel lets it go."""
+        os.pwrite(self.aside, bytes(n), 0)
+        got = os.copy_file_range(self.random.choice((self.ro, self.rw)), self.aside, n, offset, 0)
+        equal(got, n, 'copy_file_range')
+        seen = os.pread(self.aside, n, 0)
+        equal(ctypes.string_at(self.at + offset, n) == seen, True, 'what was copied aside is the segment')
+        return seen
 
     def copy_back(self, offset, data):
         os.pwrite(self.aside, data, 0)
-        equal(os.copy_file_range(self.aside, random.choice((self.wo, self.rw)), len(data), 0, offset), len(data))
+        equal(os.copy_file_range(self.aside, self.random.choice((self.wo, self.rw)), len(data), 0, offset), len(data))
 
-    def copy_range(self, offset, n):
-        """Out of the mount, from either descriptor; None where it is refused."""
+    def send(self, offset, n):
+        """sendfile(2) out of the mount, from a descriptor that was opened now: cat and cp do so; none read before."""
+        fd = opened(self.m, os.O_RDONLY)
         try:
-            n = os.copy_file_range(random.choice((self.ro, self.rw)), self.out, n, offset, 0)
-        except OSError as e:
-            equal(e.errno in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP), True, 'copy_file_range: %s' % e)
-            return None
-        return os.pread(self.out, n, 0)
+            n = os.sendfile(self.out, fd, offset, min(n, 60000))
+        finally:
+            os.close(fd)
+        seen = os.pread(self.out, n, os.lseek(self.out, 0, os.SEEK_CUR) - n)
+        os.lseek(self.out, 0, os.SEEK_SET)
+        return seen
+
+    def refused_splice(self, offset, n):
+        """Never stale, because never: the kernel would fill its page cache."""
+        for call in (lambda: splice(self.rw, offset, min(n, 60000)), lambda: os.sendfile(self.out, self.rw, offset, n)):
+            fails('EINVAL', call)
+
+    def leaves_the_mount(self):
+        """copy_file_range between file systems is not the kernel's to do here, either way."""
+        for one, two in ((self.ro, self.out), (self.rw, self.out), (self.out, self.rw)):
+            fails('EXDEV', os.copy_file_range, one, two, 1, 0, 0)
+
+    def written_privately(self):
+        """What is written there stays there, and that page hears of nothing any more; the next one does."""
+        for view in self.privates:
+            was = view[0]
+            view[0] = was ^ 255
+            equal(ctypes.string_at(self.at, 1)[0], was, 'a private mapping was written')
+            os.pwrite(self.wo, bytes([was]), 0)
+            equal(view[0], was ^ 255)
+            if self.size > 2 * mmap.PAGESIZE:
+                os.pwrite(self.wo, b'seen', mmap.PAGESIZE)
+                equal(view[mmap.PAGESIZE:mmap.PAGESIZE + 4], b'seen')
 
     def close(self):
-        for view in self.maps:
+        for view in self.maps + self.privates:
             view.close()
         shm.detach(self.at)
         for fd in (self.ro, self.rw, self.wo, self.out, self.aside):
@@ -184,27 +224,55 @@ class Views:
         self.m.remove('aside')
 
 
+@harness.deadline(40)
 def test_coherence(m):
+    """SEED in the environment has the same operations again."""
+    print('     (SEED=%s)' % SEED)
+    random_ = random.Random(SEED)
     m.key()
     for size in SIZES:
         data, _ = m.make(size=size)
-        views, model = Views(m, data, size), bytearray(size)
+        views, model = Views(m, data, size, random_), bytearray(size)
         for turn in range(400):
-            offset = random.randrange(size)
-            n = random.randrange(1, min(size - offset, 70000) + 1)
+            offset = random_.randrange(size)
+            n = random_.randrange(1, min(size - offset, 70000) + 1)
             if turn % 2:
-                fresh = random.randbytes(n)
-                random.choice(views.writers)(offset, fresh)
+                fresh = random_.randbytes(n)
+                random_.choice(views.writers)(offset, fresh)
                 model[offset:offset + n] = fresh
-            for reader in views.readers:
+            for number, reader in enumerate(views.readers):
                 seen = reader(offset, n)
                 if seen is not None:
                     equal(seen == bytes(model[offset:offset + len(seen)]) and len(seen) > 0, True,
-                          'turn %d, size %d: %d bytes at %d by reader %d' % (turn, size, n, offset, views.readers.index(reader)))
-        if not m.copying:
-            fails('EINVAL', splice, views.rw, 0, 1)
+                          'SEED %s, turn %d, size %d: %d bytes at %d by reader %d' % (SEED, turn, size, n, offset, number))
+        views.leaves_the_mount()
+        views.written_privately()
         views.close()
         m.remove()
+
+
+def test_copied_out_as_it_was(m):
+    """Copying: splice(2) and MAP_PRIVATE give what was there when the kernel first asked; who reads, or opens anew, sees what is."""
+    if not m.copying:
+        return
+    m.key()
+    size = 3 * mmap.PAGESIZE
+    data, _ = m.make(contents=b'a' * size)
+    for flags in (os.O_RDONLY, os.O_RDWR):
+        shm.write(data, b'a' * size)
+        fd = opened(m, flags)
+        private = mmap.mmap(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ)
+        equal((splice(fd, 0, size), private[:]), (b'a' * size,) * 2, 'first')
+        shm.write(data, b'b' * size)
+        equal(os.pread(fd, size, 0), b'b' * size, 'read')
+        for seen in (splice(fd, 0, size), private[:]):      # a page is the old one or the new one
+            equal(all(seen[i:i + mmap.PAGESIZE] in (b'a' * mmap.PAGESIZE, b'b' * mmap.PAGESIZE) for i in range(0, size, mmap.PAGESIZE)),
+                  True, 'a snapshot: %r' % seen[:20])
+        private.close()
+        os.close(fd)
+        again = opened(m, flags)
+        equal(os.pread(again, size, 0), b'b' * size)
+        os.close(again)
 
 
 def test_nothing_grows(m):
