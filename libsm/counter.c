@@ -6,7 +6,7 @@
  * int at offset 0, and programs that write garbage. So the word is loaded once and judged as loaded; the
  * path is copied out first and looked at afterwards; and the page is faulted in by a system call that can
  * fail, because touching one that cannot be had (a hugetlb pool run dry, a truncated segment) would kill
- * the process with SIGBUS.
+ * the process with SIGBUS. What goes after that, page.c survives in a daemon.
  */
 #include "private.h"
 
@@ -57,18 +57,28 @@ int counter_attach(int id, bool readonly, struct page **out, size_t *size)
 	return 0;
 }
 
-void counter_detach(struct page *page)
+int counter_detach(struct page *page, int r)
 {
+	bool went = page_forget(page);
+
 	sm_segment_detach(page);
+	return went ? -EIO : r;
 }
 
-static void record_path(struct page *page, const char *path)
-{
-	size_t len = strlen(path);
+struct record {
+	struct page *page;
+	const char *path;
+};
 
-	if (path[0] != '/' || len >= sizeof page->path)
+static void record_path(void *arg)
+{
+	const struct record *r = arg;
+	struct page *page = r->page;
+	size_t len = strlen(r->path);
+
+	if (r->path[0] != '/' || len >= sizeof page->path)
 		return;
-	memcpy(page->path, path, len);
+	memcpy(page->path, r->path, len);
 	page->version = PAGE_VERSION;
 	/* Last: who sees the magic sees the path. */
 	atomic_store(&page->magic, PAGE_MAGIC);
@@ -85,21 +95,30 @@ int sm_counter_create(key_t counter_key, mode_t mode, const char *path)
 	 * the same.
 	 */
 	if (id >= 0 && path && counter_attach(id, false, &page, NULL) == 0) {
-		record_path(page, path);
-		counter_detach(page);
+		page_touch(page, record_path, &(struct record){ page, path });
+		counter_detach(page, 0);
 	}
 	return id;
 }
 
-/* The path of a page of SIZE bytes that may change while we look. */
-static void copy_path(struct page *page, size_t size, char out[SM_PATH_CAPACITY])
+struct recorded {
+	struct page *page;
+	size_t size;		/* of the segment */
+	char *path;
+};
+
+/* The path of a page that may change while we look. */
+static void copy_path(void *arg)
 {
-	out[0] = '\0';
-	if (size < sizeof *page || atomic_load(&page->magic) != PAGE_MAGIC || page->version != PAGE_VERSION)
+	const struct recorded *r = arg;
+	struct page *page = r->page;
+
+	r->path[0] = '\0';
+	if (r->size < sizeof *page || atomic_load(&page->magic) != PAGE_MAGIC || page->version != PAGE_VERSION)
 		return;
-	memcpy(out, page->path, SM_PATH_CAPACITY);
-	if (!memchr(out, '\0', SM_PATH_CAPACITY))
-		out[0] = '\0';
+	memcpy(r->path, page->path, SM_PATH_CAPACITY);
+	if (!memchr(r->path, '\0', SM_PATH_CAPACITY))
+		r->path[0] = '\0';
 }
 
 int sm_counter_load(int id, struct sm_counter *out)
@@ -111,12 +130,11 @@ int sm_counter_load(int id, struct sm_counter *out)
 
 	if (r < 0)
 		return r;
-	word = word_load(&page->word);
+	word = page_load(page);
 	out->value = word.counter;
 	out->changes = word.seq & WORD_SEQ;
-	copy_path(page, size, out->path);
-	counter_detach(page);
-	return 0;
+	page_touch(page, copy_path, &(struct recorded){ page, size, out->path });
+	return counter_detach(page, 0);
 }
 
 int sm_counter_value(int id, int *value)
@@ -126,19 +144,18 @@ int sm_counter_value(int id, int *value)
 
 	if (r < 0)
 		return r;
-	*value = word_load(&page->word).counter;
-	counter_detach(page);
-	return 0;
+	*value = page_load(page).counter;
+	return counter_detach(page, 0);
 }
 
 int counter_take(struct page *page)
 {
-	struct word w = word_load(&page->word);
+	struct word w = page_load(page);
 
 	do {
 		if (w.counter <= 0 || word_dead(w))
 			return -ERANGE;
-	} while (!word_swap(&page->word, &w, word_next(w, w.counter - 1)));
+	} while (!page_swap(page, &w, word_next(w, w.counter - 1)));
 	return w.counter;
 }
 
@@ -149,8 +166,7 @@ int sm_counter_decrement(int id, int *value)
 
 	if (r < 0)
 		return r;
-	r = counter_take(page);
-	counter_detach(page);
+	r = counter_detach(page, counter_take(page));
 	if (r < 0)
 		return r;
 	if (value)

@@ -7,6 +7,7 @@
  * Only the static library has it: nothing here is installed or exported.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PRIVATE __attribute__((visibility("hidden")))
@@ -20,5 +21,13 @@
  */
 PRIVATE int mapping_make(int fd, size_t size, void **addr);
 PRIVATE void mapping_end(void *addr, size_t size);
+
+/* ---- page.c -------------------------------------------------------------------------------------- */
+
+/*
+ * RUN is to call STEP(ARG), which only touches a counter's page, and to return false if that raised SIGBUS: the function of the
+ * library that did it then ends with EIO. To be called before any of them; without it the signal has its usual effect.
+ */
+PRIVATE void counter_touch_with(bool (*run)(void (*step)(void *arg), void *arg));
 
 #endif

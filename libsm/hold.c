@@ -95,7 +95,7 @@ static int join_once(struct hold *hold, key_t data_key, size_t size)
 		return r == -EIDRM ? -EAGAIN : r;
 	r = join_attached(hold, data_key, size);
 	if (r < 0)
-		counter_detach(hold->page);
+		counter_detach(hold->page, 0);
 	return r;
 }
 
@@ -175,7 +175,7 @@ void hold_leave(struct hold *hold)
 	if (hold_is_mine(hold)) {
 		leave_word(hold);
 		sm_segment_detach(hold->data);
-		counter_detach(hold->page);
+		counter_detach(hold->page, 0);
 	} else {
 		/* A forked child: the counter was not inherited, its reference is the parent's. */
 		sm_segment_detach(hold->data);

@@ -181,7 +181,7 @@ static int create_once(struct making *m, size_t *found)
 	}
 	r = make_beside(m, counter_id, page, found);
 	if (page)
-		counter_detach(page);
+		counter_detach(page, 0);
 	return r;
 }
 

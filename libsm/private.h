@@ -38,7 +38,8 @@ struct page {
  * (smaller than an int), EIO (the page cannot be had). *SIZE, if not NULL, is the segment's.
  */
 PRIVATE int counter_attach(int id, bool readonly, struct page **out, size_t *size);
-PRIVATE void counter_detach(struct page *page);
+/* Returns R, or -EIO if the page went while it was attached. */
+PRIVATE int counter_detach(struct page *page, int r);
 
 /* One off by compare-and-swap, never below 0. Returns what is left, or -ERANGE. */
 PRIVATE int counter_take(struct page *page);
@@ -92,6 +93,18 @@ PRIVATE unsigned long hold_others(int id, const struct hold *self, struct sm_seg
 
 /* Whether anybody but this process has segment ID attached. Where in doubt, somebody has. */
 PRIVATE bool segment_is_attached(int id);
+
+/* ---- page.c: touching a page that may go --------------------------------------------------------- */
+
+/* Do STEP(ARG), which touches PAGE and holds nothing. False: the page went, see counter_touch_with(). */
+PRIVATE bool page_touch(struct page *page, void (*step)(void *), void *arg);
+
+/* word_load() and word_swap() of it. Of a page that went, 0 is loaded, and nothing is swapped: *W is then 0, too. */
+PRIVATE struct word page_load(struct page *page);
+PRIVATE bool page_swap(struct page *page, struct word *w, struct word to);
+
+/* PAGE is detached: did it go under this thread while it was attached? */
+PRIVATE bool page_forget(const struct page *page);
 
 /* ---- mapping.c: this process' mappings that are no attachments ----------------------------------- */
 

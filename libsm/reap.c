@@ -31,7 +31,7 @@ static struct look look(struct page *page, int id)
 {
 	struct look l;
 
-	l.word = word_load(&page->word);
+	l.word = page_load(page);
 	l.others = hold_others(id, NULL, &l.seg);
 	return l;
 }
@@ -61,10 +61,9 @@ int sm_counter_leaked(int id, int *leaked)
 	/* No repair hangs on this; a few tries for two readings that belong together are enough. */
 	do
 		l = look(page, id);
-	while (!word_same(l.word, word_load(&page->word)) && ++tries < 8);
+	while (!word_same(l.word, page_load(page)) && ++tries < 8);
 	*leaked = leaked_of(&l);
-	counter_detach(page);
-	return 0;
+	return counter_detach(page, 0);
 }
 
 /* Nobody but this process has attached or detached since; what it did itself, its mark tells. */
@@ -130,7 +129,7 @@ static int settle(struct page *page, int id, int wait_ms, repair_fn repair, int 
 		*from = *to = l.word.counter;
 		if (leaked == 0)
 			return 0;
-		if (r == 0 && word_swap(&page->word, word, repair(l.word, l.others))) {
+		if (r == 0 && page_swap(page, word, repair(l.word, l.others))) {
 			*to = word->counter;
 			return 0;
 		}
@@ -149,8 +148,7 @@ int sm_counter_reap(int id, int wait_ms, int *from, int *to)
 
 	if (r < 0)
 		return r;
-	r = settle(page, id, wait_ms, repair_count, &before, &after, &word);
-	counter_detach(page);
+	r = counter_detach(page, settle(page, id, wait_ms, repair_count, &before, &after, &word));
 	if (r < 0)
 		return r;
 	if (from)
@@ -179,7 +177,7 @@ static int finish(struct page *page, struct word word, int data_id, int counter_
 		*freed = true;
 		return 0;
 	}
-	word_swap(&page->word, &word, word_next(word, 0));
+	page_swap(page, &word, word_next(word, 0));
 	return -EPERM;
 }
 
@@ -193,14 +191,14 @@ static int finish_left(struct page *page, struct word word, int data_id, int cou
 	/* A program that has only the data attached counts nowhere, and uses it all the same. */
 	if (hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id)))
 		return -EBUSY;
-	if (!word_swap(&page->word, &word, word_next_dead(word)))
+	if (!page_swap(page, &word, word_next_dead(word)))
 		return 0;
 	return finish(page, word, data_id, counter_id, freed);
 }
 
 static int reap_free(struct page *page, int id, int data_id, int wait_ms, int *from, int *to, bool *freed)
 {
-	struct word word = word_load(&page->word);
+	struct word word = page_load(page);
 	int r;
 
 	*from = *to = 0;
@@ -223,8 +221,7 @@ int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, b
 
 	if (r < 0)
 		return r;
-	r = reap_free(page, id, data_id, wait_ms, &before, &after, &gone);
-	counter_detach(page);
+	r = counter_detach(page, reap_free(page, id, data_id, wait_ms, &before, &after, &gone));
 	if (r < 0 && r != -EPERM && r != -EBUSY)
 		return r;
 	if (from)

@@ -2,12 +2,13 @@
 /*
  * A plain memcpy from or to a segment was measured to kill the daemon, and asking first does not help, since a page
  * can go at any instant. So the handler jumps out of the copy that raised the signal; anywhere else it keeps its
- * usual effect. (SIGSEGV is for what a truncated segment leaves of its range, see sm_segment_map().) Only memcpy and
- * memset run inside, which hold nothing that a jump could leave behind.
+ * usual effect. (SIGSEGV is for what a truncated segment leaves of its range, see sm_segment_map().) Only memcpy,
+ * memset and libsm's look at a counter run inside, which hold nothing that a jump could leave behind.
  */
 #include "guard.h"
 
 #include <errno.h>
+#include <libsm/daemon.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ int guard_start(void)
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 
 	sigemptyset(&sa.sa_mask);
+	counter_touch_with(guard_run);
 	return sigaction(SIGBUS, &sa, NULL) || sigaction(SIGSEGV, &sa, NULL) ? -errno : 0;
 }
 
@@ -80,24 +82,45 @@ static void copy_sparse(char *to, const char *from, size_t n)
 
 enum action { COPY, ZERO, COPY_SPARSE };
 
-static int guarded(enum action action, void *to, const void *from, size_t n)
+bool guard_run(void (*fn)(void *), void *arg)
 {
 	sigjmp_buf here;
 
 	if (sigsetjmp(here, 0)) {	/* the mask need not be saved: SA_NODEFER leaves it alone */
 		escape = NULL;
-		return -EIO;
+		return false;
 	}
 	escape = &here;
-	if (action == COPY)
-		copy(to, from, n);
-	else if (action == ZERO)
-		memset(to, 0, n);
-	else
-		copy_sparse(to, from, n);
+	fn(arg);
 	__asm__ volatile("" ::: "memory");	/* all of it done before the way out closes */
 	escape = NULL;
-	return 0;
+	return true;
+}
+
+struct work {
+	enum action action;
+	void *to;
+	const void *from;
+	size_t n;
+};
+
+static void work(void *arg)
+{
+	const struct work *w = arg;
+
+	if (w->action == COPY)
+		copy(w->to, w->from, w->n);
+	else if (w->action == ZERO)
+		memset(w->to, 0, w->n);
+	else
+		copy_sparse(w->to, w->from, w->n);
+}
+
+static int guarded(enum action action, void *to, const void *from, size_t n)
+{
+	struct work w = { action, to, from, n };
+
+	return guard_run(work, &w) ? 0 : -EIO;
 }
 
 int guard_copy(void *to, const void *from, size_t n)

@@ -7,9 +7,13 @@
 
 /*
  * Memory that may not be there: a page of a segment that was truncated by somebody, or of a hugetlb segment whose
- * pool is empty, raises SIGBUS. These calls give -EIO instead. Thread-safe. Without guard_start() the signal still kills.
+ * pool is empty, raises SIGBUS. These calls give -EIO instead. Thread-safe. Without guard_start() the signal still
+ * kills; with it, libsm's looks at counters are guarded, too.
  */
 int guard_start(void);
+
+/* FN(ARG), which holds nothing that a jump out of it could leave behind; false if memory was not there. */
+bool guard_run(void (*fn)(void *), void *arg);
 
 int guard_copy(void *to, const void *from, size_t n);
 int guard_zero(void *to, size_t n);

@@ -4,11 +4,12 @@
 import errno
 import mmap
 import os
+import signal
 
 import harness
 import hugepages
 import shm
-from case import equal, errno_of, fails
+from case import equal, errno_of, fails, spawn
 from private import NotRunnable
 
 SHM_HUGETLB, SHM_NORESERVE = 0o4000, 0o10000
@@ -153,6 +154,37 @@ def test_a_counter_of_huge_pages(m):
         fails('EIO', m.refcount, 'reap')
     m.read('app.key:A.info')
     equal(m.read('app.key:A'), b'x')
+    alive(m)
+    os.unlink(m.at('app.key:A'))
+
+
+def take_away_and_give_back(shmid):
+    """Until it is killed: the pages of a segment, by its inode."""
+    address = shm.attach(shmid)
+    fd = os.open('/proc/self/map_files/%x-%x' % (address, address + 4096), os.O_RDWR)
+    while True:
+        os.ftruncate(fd, 0)
+        os.ftruncate(fd, 4096)
+
+
+@harness.jumps
+@harness.deadline(60)
+def test_a_counter_whose_page_comes_and_goes(m):
+    """It goes at any instant, so between faulting it in and looking at it, too."""
+    m.key()
+    m.create('app.key:A', b'x')
+    pid = spawn(lambda: take_away_and_give_back(m.find()[1].id))
+    try:
+        for _ in range(400):
+            for call in (lambda: m.read('app.key:A.refcount'), lambda: m.refcount('reap'), lambda: m.refcount('decr'),
+                         lambda: m.read('app.key:A.info'), m.listing):
+                seen = outcome(call)
+                if isinstance(seen, str) and seen not in ('EIO', 'ERANGE'):     # 0 is what it counts
+                    raise AssertionError(seen)
+            equal(m.daemon.process.poll(), None, 'the daemon is alive')
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     alive(m)
     os.unlink(m.at('app.key:A'))
 

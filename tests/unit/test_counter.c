@@ -186,6 +186,92 @@ static void test_a_truncated_segment_is_an_error_and_no_signal(void **state)
 	sm_segment_remove(id);
 }
 
+static int steps, goes_at;
+
+/* The page goes at one step, or is gone from the first on. */
+static bool step_by_step(void (*step)(void *), void *arg)
+{
+	if (++steps == goes_at || goes_at == 0)
+		return false;
+	step(arg);
+	return true;
+}
+
+static int load(int id)
+{
+	struct sm_counter c;
+
+	return sm_counter_load(id, &c);
+}
+
+static int read_value(int id)
+{
+	int value;
+
+	return sm_counter_value(id, &value);
+}
+
+static int decrement(int id)
+{
+	return sm_counter_decrement(id, NULL);
+}
+
+static int leaked(int id)
+{
+	int n;
+
+	return sm_counter_leaked(id, &n);
+}
+
+static int reap(int id)
+{
+	return sm_counter_reap(id, 1000, NULL, NULL);
+}
+
+static int reap_free(int id)
+{
+	bool freed = false;
+	int r = sm_counter_reap_free(id, -1, 1000, NULL, NULL, &freed);
+
+	assert_false(freed);
+	return r;
+}
+
+/* An error, at whatever step it goes; nothing that is not there is taken for done, and the next call is not concerned. */
+static void test_a_page_that_goes_while_it_is_attached(void **state)
+{
+	static int (*const calls[])(int) = { load, read_value, decrement, leaked, reap, reap_free };
+	struct sm_counter c;
+	int id;
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+		for (goes_at = 0; goes_at <= 1; goes_at++) {
+			steps = 0;
+			id = make("/good");
+			unit_put_word(id, 3, 7);
+			counter_touch_with(step_by_step);
+			assert_int_equal(calls[i](id), -EIO);
+			counter_touch_with(NULL);
+			assert_int_equal(sm_counter_load(id, &c), 0);
+			assert_int_equal(c.value, 3);
+			assert_int_equal(c.changes, 7);
+			sm_segment_remove(id);
+		}
+	}
+	/* a swap that finds nothing has not counted */
+	id = make("/good");
+	unit_put_word(id, 3, 7);
+	steps = 0;
+	goes_at = 2;
+	counter_touch_with(step_by_step);
+	assert_int_equal(decrement(id), -EIO);
+	assert_int_equal(decrement(id), 0);
+	counter_touch_with(NULL);
+	assert_int_equal(sm_counter_load(id, &c), 0);
+	assert_int_equal(c.value, 2);
+	sm_segment_remove(id);
+}
+
 #define POOL "/sys/kernel/mm/hugepages/hugepages-2048kB/"
 
 /* The machine's pool of huge pages, as it is while nobody else tests with it; closing it lets them. */
@@ -321,6 +407,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_only_0_is_left),
 	UNIT(test_no_swap_is_lost),
 	UNIT(test_a_truncated_segment_is_an_error_and_no_signal),
+	UNIT(test_a_page_that_goes_while_it_is_attached),
 	UNIT(test_a_huge_page_that_is_not_there),
 	UNIT(test_permissions),
 	UNIT(test_a_mode_that_keeps_the_maker_from_writing),

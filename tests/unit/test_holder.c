@@ -152,7 +152,8 @@ static void map_a_lookalike(void *arg)
 	struct stat st;
 	int fd;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("x", "/tmp", "tmpfs", 0, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("x", "/tmp", "tmpfs", 0, NULL) < 0)
 		_exit(1);
 	do {
 		fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);

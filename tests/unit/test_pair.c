@@ -45,7 +45,7 @@ static void check_pair(size_t size)
 	assert_int_equal(seg.nattch, 0);
 	assert_int_equal(counter_attach(seg.id, false, &page, NULL), 0);
 	assert_false(word_dead(word_load(&page->word)));
-	counter_detach(page);
+	counter_detach(page, 0);
 }
 
 static void test_a_new_pair(void **state)
