@@ -3,10 +3,10 @@
  * Touching a counter's page that may go at any instant.
  *
  * Faulting it in first helps only against one that is not there to begin with. Whoever may write the segment can take the
- * page away again (a hole in a huge page whose pool runs dry), root by truncating the inode, and then a load is SIGBUS. A program of its
- * own dies of that, as it would of its data. A daemon must not: it says by counter_touch_with() how a step is done that may
- * raise the signal. A page that went is taken for the zeros that it would be if it came back, and stays gone until it is
- * detached: no swap succeeds on it, so nothing is done on account of those zeros, and the one who detaches it is told.
+ * page away again (a hole in a huge page whose pool runs dry), root by truncating the inode, and then a load is SIGBUS. A
+ * program of its own dies of that, as it would of its data. A daemon must not: it says by counter_touch_with() how a step is
+ * done that may raise the signal. A page that went is taken for the zeros that it would be if it came back, and stays gone
+ * until it is detached: no swap succeeds on it, so nothing is done on account of those zeros, and who detaches it is told.
  */
 #include "private.h"
 
