@@ -21,15 +21,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "node.h"
 #include "touch.h"
 
+#define KEPT_MOST ((uint64_t)1 << 44)	/* bytes; where large attachments have more, they do not outlive their requests */
 #define IDLE_MS 500
 #define LOOK_MS 250
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t some = PTHREAD_COND_INITIALIZER;
 static TAILQ_HEAD(, copying) attached = TAILQ_HEAD_INITIALIZER(attached);
+static uint64_t large;	/* bytes that large attachments have of our addresses, which are 2^47 */
 static bool running;
 
 static long long now_ms(void)
@@ -40,11 +43,18 @@ static long long now_ms(void)
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
+static uint64_t large_part(const struct copying *c)
+{
+	return c->seg.size > ATTACH_LARGE ? c->seg.size : 0;
+}
+
 static void detach(struct copying *c)
 {
 	for (int i = 0; i < 2; i++) {
-		if (c->at[i])
-			sm_segment_unmap(c->at[i], c->seg.size);
+		if (c->at[i]) {
+			attach_unmap(c->at[i], c->seg.size);
+			large -= large_part(c);
+		}
 		c->at[i] = NULL;
 	}
 	free(c->touch);
@@ -80,6 +90,39 @@ static void let_go(struct copying *c, const struct sm_segment *seg)
 		    left.atime < left.dtime;
 	if (c->traced)
 		c->seg = left;
+}
+
+/* Where nobody uses C now, and what is kept is too much for the others. */
+static void let_go_of_large(struct copying *c)
+{
+	struct sm_segment seg;
+
+	if (c->users || !large_part(c) || large <= KEPT_MOST)
+		return;
+	if (sm_segment_stat(c->seg.id, &seg))
+		detach(c);
+	else
+		let_go(c, &seg);
+}
+
+/* The lock is held. */
+static void make_room(void)
+{
+	struct sm_segment seg;
+	struct copying *c, *next;
+
+	for (c = TAILQ_FIRST(&attached); c; c = next) {
+		next = TAILQ_NEXT(c, attached);
+		if (!c->users && large_part(c) && sm_segment_stat(c->seg.id, &seg) == 0)
+			let_go(c, &seg);
+	}
+}
+
+void copying_make_room(void)
+{
+	pthread_mutex_lock(&lock);
+	make_room();
+	pthread_mutex_unlock(&lock);
 }
 
 /* The lock is held. */
@@ -140,6 +183,7 @@ static void start_timekeeper(void)
 static void keep(struct copying *c, const void *at, bool writable)
 {
 	c->at[writable] = (void *)at;
+	large += large_part(c);
 	if (writable)
 		c->touch = touch_new(c->seg.size);
 	if (c->listed)
@@ -158,6 +202,7 @@ void copying_open(struct copying *c, const struct sm_segment *seg, const void *a
 	*c = (struct copying){ .seg = *seg };
 	pthread_mutex_lock(&lock);
 	keep(c, at, writable);
+	let_go_of_large(c);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -165,9 +210,10 @@ void copying_offer(struct copying *c, const void *at, bool writable)
 {
 	pthread_mutex_lock(&lock);
 	if (c->at[writable])
-		sm_segment_unmap(at, c->seg.size);
+		attach_unmap(at, c->seg.size);
 	else
 		keep(c, at, writable);
+	let_go_of_large(c);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -210,13 +256,17 @@ static int check_alive(struct copying *c)
 static int map_checked(struct copying *c, bool writable, void **at)
 {
 	struct sm_segment now;
-	int err = sm_segment_map(c->seg.id, c->seg.size, !writable, at);
+	int err = attach_map(c->seg.id, c->seg.size, !writable, at);
 
+	if (err == -ENOMEM) {
+		make_room();
+		err = attach_map(c->seg.id, c->seg.size, !writable, at);
+	}
 	if (err)
 		return err;
 	if (sm_segment_stat(c->seg.id, &now) == 0 && node_same_segment(&c->seg, &now))
 		return 0;
-	sm_segment_unmap(*at, c->seg.size);
+	attach_unmap(*at, c->seg.size);
 	return -EIDRM;
 }
 
@@ -268,5 +318,6 @@ void copying_release(struct copying *c)
 	pthread_mutex_lock(&lock);
 	c->users--;
 	c->used_ms = now_ms();
+	let_go_of_large(c);
 	pthread_mutex_unlock(&lock);
 }

@@ -38,6 +38,9 @@ void copying_changed(struct copying *c, const struct sm_segment *now);
 int copying_hold(struct copying *c, bool writable, void **at);
 void copying_release(struct copying *c);
 
+/* Let go now of large segments that no request uses: addresses are short. */
+void copying_make_room(void);
+
 /* Let go now of what was removed, by anyone, and of what is idle. */
 void copying_let_go(void);
 

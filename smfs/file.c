@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
+#include "copying.h"
 #include "refcount.h"
 #include "share.h"
 #include "staged.h"
@@ -51,7 +53,11 @@ int file_attach(struct node *n, bool write, const struct caller *caller, struct 
 	{
 		CALLER_SCOPE(denied, caller);
 
-		err = denied ? denied : sm_segment_map(seg->id, seg->size, !write, at);
+		err = denied ? denied : attach_map(seg->id, seg->size, !write, at);
+		if (err == -ENOMEM) {
+			copying_make_room();
+			err = attach_map(seg->id, seg->size, !write, at);
+		}
 	}
 	if (err)
 		return err == -EIDRM ? -ESTALE : err;
@@ -60,7 +66,7 @@ int file_attach(struct node *n, bool write, const struct caller *caller, struct 
 	if (!err && now.id != seg->id)
 		err = -ESTALE;
 	if (err)
-		sm_segment_unmap(*at, seg->size);
+		attach_unmap(*at, seg->size);
 	else
 		*seg = now;
 	return err;
@@ -73,7 +79,7 @@ int file_check(struct node *n, bool write, const struct caller *caller)
 	int err = file_attach(n, write, caller, &seg, &at);
 
 	if (!err)
-		sm_segment_unmap(at, seg.size);
+		attach_unmap(at, seg.size);
 	return err;
 }
 

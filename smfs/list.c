@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "cleanup.h"
 #include "hash.h"
 #include "hints.h"
@@ -176,12 +177,12 @@ static int compare_pairs(const void *a, const void *b)
 	return ((const struct pair *)a)->staged ? -1 : 1;	/* before the counter that is there already */
 }
 
-/* An absolute path in its simplest form, or NULL: a stranger wrote it. */
-static char *recorded_path(int counter_id)
+/* An absolute path in its simplest form, or NULL: a stranger wrote it. A counter of ours is no larger than a page. */
+static char *recorded_path(const struct sm_segment *counter)
 {
 	struct sm_counter c;
 
-	if (sm_counter_load(counter_id, &c) || c.path[0] != '/' || !c.path[1])
+	if (counter->size > ATTACH_LARGE || sm_counter_load(counter->id, &c) || c.path[0] != '/' || !c.path[1])
 		return NULL;
 	for (const char *p = c.path; *p; p = strchrnul(p + 1, '/')) {
 		size_t n = (size_t)(strchrnul(p + 1, '/') - p - 1);
@@ -236,7 +237,7 @@ static int collect_pairs(struct scan *scan)
 		*p = (struct pair){ .has_data = data, .counter = table[i], .key = sm_key_data(table[i].key) };
 		if (data)
 			p->data = *data;
-		p->recorded = recorded_path(table[i].id);
+		p->recorded = recorded_path(&table[i]);
 		if (data || p->recorded)
 			scan->count++;
 	}

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "extent.h"
 #include "log.h"
 #include "native.h"
@@ -282,7 +283,7 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 {
 	struct sm_segment now;
 	void *to;
-	int err = sm_segment_map(seg->id, seg->size, false, &to);
+	int err = attach_map(seg->id, seg->size, false, &to);
 
 	if (err)
 		return err;
@@ -291,7 +292,7 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 		err = -EIDRM;
 	else
 		err = fill(to, seg->size, arg);
-	sm_segment_unmap(to, seg->size);
+	attach_unmap(to, seg->size);
 	return err;
 }
 
@@ -397,14 +398,14 @@ static int copy_attached(const struct sm_segment *data, const void *at, struct s
 int store_put_aside(const struct sm_segment *data, uid_t uid, struct store_contents *out)
 {
 	void *at;
-	int err = sm_segment_map(data->id, data->size, false, &at);
+	int err = attach_map(data->id, data->size, false, &at);
 
 	if (err)
 		return err == -EIDRM ? -ESTALE : err;
 	out->uid = uid;
 	out->charged = 0;
 	err = copy_attached(data, at, out);
-	sm_segment_unmap(at, data->size);
+	attach_unmap(at, data->size);
 	return err;
 }
 

@@ -22,6 +22,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "copying.h"
 #include "guard.h"
 #include "log.h"
@@ -106,7 +107,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 	struct way *w = calloc(1, sizeof(*w));
 
 	if (!w) {
-		sm_segment_unmap(attached, seg->size);
+		attach_unmap(attached, seg->size);
 		return -ENOMEM;
 	}
 	w->seg = *seg;
@@ -115,7 +116,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 	int err = try_native(w, attached);
 
 	if (err == -ESTALE) {
-		sm_segment_unmap(attached, seg->size);
+		attach_unmap(attached, seg->size);
 		free(w);
 		return err;
 	}
@@ -125,7 +126,7 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 				    seg->id, strerror(-err));
 		copying_open(&w->copying, seg, attached, writable);
 	} else {
-		sm_segment_unmap(attached, seg->size);
+		attach_unmap(attached, seg->size);
 	}
 	*out = w;
 	return 0;
@@ -178,7 +179,7 @@ int way_get(struct node *n, const struct sm_segment *seg, const void *attached, 
 	if (!err && !*out)
 		return get_fresh(n, seg, attached, writable, out);
 	if (err || (*out)->native)
-		sm_segment_unmap(attached, seg->size);
+		attach_unmap(attached, seg->size);
 	else
 		copying_offer(&(*out)->copying, attached, writable);
 	return err;
@@ -309,14 +310,33 @@ static void let_go(struct way *w)
 		copying_release(&w->copying);
 }
 
-/*
- * Memory that nobody has touched yet takes half the time through the descriptor, which need not zero it first, nor put it
- * into our page table. But a descriptor would also put pages back that somebody cut off, where the mapping tells.
- */
-static bool is_untouched(struct way *w, off_t offset, size_t n)
+/* Is all of that still in the inode? A descriptor would put pages back that somebody cut off. */
+static bool is_there(const struct way *w, off_t offset, size_t n)
 {
 	struct stat st;
 
+	return fstat(w->fd, &st) == 0 && st.st_size >= offset + (off_t)n;
+}
+
+/* What is written through its descriptor alone, and never mapped. */
+static bool is_vast(const struct way *w)
+{
+	return w->native && w->seg.size > ATTACH_LARGE;
+}
+
+static ssize_t write_through(const struct way *w, const void *bytes, size_t n, off_t offset)
+{
+	ssize_t done = pwrite(w->fd, bytes, n, offset);
+
+	return done < 0 ? -errno : done;
+}
+
+/*
+ * Memory that nobody has touched yet takes half the time through the descriptor, which need not zero it first, nor put it
+ * into our page table.
+ */
+static bool is_untouched(struct way *w, off_t offset, size_t n)
+{
 	if (!n || !w->native || !touch_is_new(atomic_load(&w->touch), (size_t)offset, n))
 		return false;
 
@@ -324,7 +344,7 @@ static bool is_untouched(struct way *w, off_t offset, size_t n)
 
 	if (data < 0 ? errno != ENXIO : data < offset + (off_t)n)
 		return false;
-	return fstat(w->fd, &st) == 0 && (size_t)st.st_size == w->seg.size;
+	return is_there(w, offset, n);
 }
 
 ssize_t way_write(struct way *w, const void *bytes, size_t n, off_t offset)
@@ -334,11 +354,10 @@ ssize_t way_write(struct way *w, const void *bytes, size_t n, off_t offset)
 
 	if (n && !fits)
 		return -ENOSPC;
-	if (is_untouched(w, offset, fits)) {
-		ssize_t done = pwrite(w->fd, bytes, fits, offset);
-
-		return done < 0 ? -errno : done;
-	}
+	if (is_vast(w))
+		return is_there(w, offset, fits) ? write_through(w, bytes, fits, offset) : -EIO;
+	if (is_untouched(w, offset, fits))
+		return write_through(w, bytes, fits, offset);
 
 	int err = take_hold(w, &at);
 
@@ -370,6 +389,8 @@ int way_zero(struct way *w, off_t offset, off_t length)
 
 	if (w->native && fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, punched) == 0)
 		return 0;
+	if (is_vast(w))
+		return -errno;
 
 	int err = take_hold(w, &at);
 

@@ -337,6 +337,54 @@ def test_a_segment_of_2_to_the_62(m):
     wait_until(lambda: m.daemon.descriptors() <= before + 4, 'the descriptors are closed')
 
 
+@harness.not_under('valgrind', harness.VALGRIND_SHMAT)
+@harness.allow_other
+@harness.deadline(60)
+def test_segments_that_fill_the_address_space(m):
+    """One user writes to segments of every size from 2^46 bytes down, and keeps them open: another can open, create and read."""
+    m.daemon.may_complain = True        # where addresses are short, so are threads
+    for name in ('app.key', 'new.key'):
+        m.key(name)
+    m.make(contents=b'contents' * 100000, count=3)
+    ready, go = os.pipe(), os.pipe()
+
+    def greedy():
+        os.setresgid(GREEDY, GREEDY, GREEDY)
+        os.setresuid(GREEDY, GREEDY, GREEDY)
+        fds, ids = [], []
+        for bits in range(46, 11, -1):
+            for _ in range(6 if bits > 14 else 100):
+                ids.append(shm.get(0, 1 << bits, shm.IPC_CREAT | SHM_NORESERVE | 0o600))
+                try:
+                    fds.append(os.open(m.at('.id/%d' % ids[-1]), os.O_RDWR))
+                    for _ in range(2):      # memory that is there already is what is written by way of a mapping
+                        os.pwrite(fds[-1], b'x', 0)
+                    if os.pread(fds[-1], 2, 0) != b'x\0' or os.pwrite(fds[-1], b'yz', (1 << bits) - 1) != 1:
+                        raise AssertionError('what was written is not there')
+                except OSError as e:
+                    equal(e.errno, errno.ENOMEM)
+                    break
+        os.write(ready[1], b'x')
+        os.read(go[0], 1)
+        for shmid in ids:
+            shm.remove(shmid)
+
+    def create():
+        m.create('new.key:A', b'x' * 100000)
+        os.unlink(m.at('new.key:A'))
+    pid = spawn(greedy)
+    os.close(ready[1])
+    try:
+        equal(os.read(ready[0], 1), b'x')
+        for call in (lambda: m.read('app.key:A'), create, lambda: m.read('app.key:A.refcount')):
+            equal(as_one(m, OTHER, lambda: errno_of(call)), 'OK')
+        if not m.copying and 'SMFS_TOOL' not in os.environ and 'SMFS_SANITIZED' not in os.environ:
+            equal(m.daemon.status('VmSize') < 1 << 30, True, 'less than a tebibyte of addresses')
+    finally:
+        os.write(go[1], b'x')
+        os.waitpid(pid, 0)
+
+
 @harness.allow_other
 def test_threads_are_bounded(m):
     """Ten serve, and eight may work for one user's key paths."""
