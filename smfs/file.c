@@ -298,7 +298,7 @@ static ssize_t write_word(struct file *f, const void *bytes, size_t n, const str
 	if (!err) {
 		CALLER_SCOPE(denied, caller);
 
-		err = denied ? denied : refcount_do(seg.id, word);
+		err = denied ? denied : refcount_do(&seg, word);
 	}
 	return err ? err : (ssize_t)n;
 }

@@ -85,7 +85,6 @@ static void spend(struct hints *h, struct hints_owner *o, unsigned steps)
 int hints_follow(struct hints *h, uid_t uid, const struct keydir *keydir, const struct keypath *dir, const char *path,
 		 struct keypath *out)
 {
-	static long last;
 	struct hints_owner nobody = { .uid = uid, .part = least(PART, h->reserve) };
 	struct hints_owner *o = owner_of(h, uid);
 
@@ -99,8 +98,8 @@ int hints_follow(struct hints *h, uid_t uid, const struct keydir *keydir, const 
 
 	spend(h, o, may - left);
 	if (err == -ELOOP && left == 0)
-		log_limited(&last, LOG_WARNING, "user %u: recorded paths or symbolic links lead too far: some are left out",
-			    (unsigned)uid);
+		log_limited("recorded paths and links", 1, uid, LOG_WARNING,
+			    "user %u: recorded paths or symbolic links lead too far: some are left out", (unsigned)uid);
 	return err;
 }
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <syslog.h>
@@ -19,6 +20,7 @@
 #include "cleanup.h"
 
 #define QUIET_SECONDS 10
+#define TOLD 64
 
 static _Atomic bool in_background;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of what follows; nothing blocks under it */
@@ -104,18 +106,109 @@ void log_line(int priority, const char *format, ...)
 	va_end(args);
 }
 
-void log_limited(long *last, int priority, const char *format, ...)
+/*
+ * Who was told of lately. There are more users than room for them: those who find none are counted together, so that many
+ * of them are no flood either.
+ */
+struct told {
+	const char *what;		/* NULL: not in use */
+	unsigned uid, lines, left_out;
+	long since;
+};
+
+static struct told told[TOLD];
+static unsigned crowded_out;		/* lines of those who found no room */
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;	/* of these; no line is written under it */
+
+static long now(void)
 {
-	struct timespec now;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec;
+}
+
+/* The entry of WHAT and UID, a free one, or NULL. */
+static struct told *find_told(const char *what, unsigned uid)
+{
+	struct told *free = NULL;
+
+	for (struct told *t = told; t < told + TOLD; t++) {
+		if (!t->what)
+			free = t;
+		else if (strcmp(t->what, what) == 0 && t->uid == uid)
+			return t;
+	}
+	return free;
+}
+
+static bool may_tell(const char *what, unsigned lines, unsigned uid)
+{
+	LOCKED(&told_lock);
+	struct told *t = find_told(what, uid);
+
+	if (!t) {
+		crowded_out++;
+		return false;
+	}
+	if (!t->what)
+		*t = (struct told){ .what = what, .uid = uid, .since = now() };
+	if (t->lines >= lines) {
+		t->left_out++;
+		return false;
+	}
+	t->lines++;
+	return true;
+}
+
+/* Take out one whose time is over. */
+static bool take_over(struct told *out)
+{
+	long before = now() - QUIET_SECONDS;
+	LOCKED(&told_lock);
+
+	for (struct told *t = told; t < told + TOLD; t++) {
+		if (t->what && t->since <= before) {
+			*out = *t;
+			t->what = NULL;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* There is room for others again once somebody's time is over. */
+static unsigned take_crowded_out(void)
+{
+	LOCKED(&told_lock);
+	unsigned n = crowded_out;
+
+	crowded_out = 0;
+	return n;
+}
+
+void log_left_out(void)
+{
+	struct told over;
+	unsigned others = 0;
+
+	while (take_over(&over)) {
+		if (over.left_out && over.uid == LOG_NOBODY)
+			log_line(LOG_NOTICE, "%u more lines about %s left out", over.left_out, over.what);
+		else if (over.left_out)
+			log_line(LOG_NOTICE, "%u more lines about %s of user %u left out", over.left_out, over.what, over.uid);
+		others += take_crowded_out();
+	}
+	if (others)
+		log_line(LOG_NOTICE, "%u more lines about other users left out", others);
+}
+
+void log_limited(const char *what, unsigned lines, unsigned uid, int priority, const char *format, ...)
+{
 	va_list args;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-
-	long then = __atomic_load_n(last, __ATOMIC_RELAXED);
-
-	if (then && now.tv_sec - then < QUIET_SECONDS)
-		return;
-	if (!__atomic_compare_exchange_n(last, &then, now.tv_sec, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	log_left_out();
+	if (!may_tell(what, lines, uid))
 		return;
 	va_start(args, format);
 	log_vline(priority, format, args);

@@ -89,7 +89,6 @@ static int add_worker(struct loop *l)
 /* A request was taken up: see that another thread waits for the next one. That there is none only makes that one wait. */
 static void take_up(struct loop *l)
 {
-	static long last;
 	int err = 0;
 
 	pthread_mutex_lock(&l->lock);
@@ -100,7 +99,7 @@ static void take_up(struct loop *l)
 	}
 	pthread_mutex_unlock(&l->lock);
 	if (err)
-		log_limited(&last, LOG_WARNING, "memory is short: requests wait for a thread");
+		log_limited("requests that wait", 1, LOG_NOBODY, LOG_WARNING, "memory is short: requests wait for a thread");
 }
 
 /* Answered: false if the thread of W is one too many, and W is freed. */

@@ -195,7 +195,6 @@ static void on_fuse_log(enum fuse_log_level level, const char *format, va_list a
 /* A descriptor for each thread only libfuse's own loop can have. It ends for want of a thread's buffer or of a thread. */
 static int serve_cloned(struct fuse_session *se, struct start *start)
 {
-	static long last;
 	const struct timespec pause = { .tv_nsec = 10000000 };
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int res;
@@ -206,7 +205,7 @@ static int serve_cloned(struct fuse_session *se, struct start *start)
 	fuse_loop_cfg_set_max_threads(config, start->options->max_threads);
 	begin_to_serve(start);
 	while ((res = fuse_session_loop_mt(se, config)) == -ENOMEM || res == -1) {
-		log_limited(&last, LOG_WARNING, "memory is short: cannot serve for a moment");
+		log_limited("memory", 1, LOG_NOBODY, LOG_WARNING, "memory is short: cannot serve for a moment");
 		nanosleep(&pause, NULL);
 	}
 	fuse_loop_cfg_destroy(config);

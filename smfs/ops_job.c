@@ -49,28 +49,27 @@ static void on_finish(struct pool_job *p)
 /* The log says whose limit it was: what is slow is then not the file system that the caller asked for. */
 static void refuse(struct ops_job *job)
 {
-	static long last_user, last_all;
 	const struct pool_late *late = &job->pool.late;
 
 	if (late->why == POOL_USER_IS_FULL)
-		log_limited(&last_user, LOG_WARNING, "user %u: a request waited in vain while %u of the same user hang or take "
+		log_limited("a user's threads", 1, job->caller.uid, LOG_WARNING, "user %u: a request waited in vain while %u of the same user hang or take "
 			    "long, as many as -o waiting=%u allows", (unsigned)job->caller.uid, late->running, late->limit);
 	else if (late->why == POOL_IS_FULL)
-		log_limited(&last_all, LOG_WARNING, "user %u: a request waited in vain while %u of all users hang or take long: "
+		log_limited("all users' threads", 1, job->caller.uid, LOG_WARNING, "user %u: a request waited in vain while %u of all users hang or take long: "
 			    "-o max_waiting=%u gives this user no thread more", (unsigned)job->caller.uid, late->running, late->limit);
 	ops_reply_err(job->req, late->why == POOL_STOPS ? ENOTCONN : EAGAIN);
 }
 
 static void on_expire(struct pool_job *p)
 {
-	static long last;
 	struct ops_job *job = (struct ops_job *)p;
 
 	if (job->pool.late.why != POOL_HANGS) {
 		refuse(job);
 		return;
 	}
-	log_limited(&last, LOG_WARNING, "user %u: a key path below /%s did not answer in time: its file system hangs",
+	log_limited("key paths", 1, job->caller.uid, LOG_WARNING,
+		    "user %u: a key path below /%s did not answer in time: its file system hangs",
 		    (unsigned)job->caller.uid, job->node->path ? job->node->path : "");
 	if (!job->again || !walk_give_up(job->thread)) {
 		ops_reply_err(job->req, ETIMEDOUT);

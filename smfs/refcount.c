@@ -3,9 +3,10 @@
 #include "refcount.h"
 
 #include <errno.h>
-#include <libsm/sm.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "repair.h"
 
 #define REAP_WAIT_MS 4000	/* some microseconds if nobody disturbs */
 
@@ -29,8 +30,18 @@ int refcount_parse(const char *bytes, size_t n, enum refcount_word *word)
 	return 0;
 }
 
-int refcount_do(int counter_id, enum refcount_word word)
+static int reap(const struct sm_segment *counter)
 {
-	return word == REFCOUNT_DECR ? sm_counter_decrement(counter_id, NULL)
-				     : sm_counter_reap(counter_id, REAP_WAIT_MS, NULL, NULL);
+	int data = sm_segment_find(sm_key_data(counter->key));
+	struct sm_repair r = { .counter_id = counter->id, .data_id = data < 0 ? -1 : data };
+
+	r.error = sm_counter_reap(counter->id, REAP_WAIT_MS, &r.from, &r.to);
+	if (!r.error)
+		repair_tell(&r, counter);
+	return r.error;
+}
+
+int refcount_do(const struct sm_segment *counter, enum refcount_word word)
+{
+	return word == REFCOUNT_DECR ? sm_counter_decrement(counter->id, NULL) : reap(counter);
 }

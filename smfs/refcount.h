@@ -2,6 +2,7 @@
 #ifndef SMFS_REFCOUNT_H
 #define SMFS_REFCOUNT_H
 
+#include <libsm/sm.h>
 #include <stddef.h>
 
 /* The text of a `.refcount` file, and the words that may be written to it. */
@@ -16,7 +17,10 @@ int refcount_text(int counter_id, char text[REFCOUNT_TEXT_MAX]);
 /* One of the words, with or without a newline: 0, or -EINVAL. Pure. */
 int refcount_parse(const char *bytes, size_t n, enum refcount_word *word);
 
-/* Do it, with the calling thread's credentials. REAP may take some seconds. Errors: ERANGE, EACCES, EIDRM, EAGAIN. */
-int refcount_do(int counter_id, enum refcount_word word);
+/*
+ * Do it, with the calling thread's credentials. REAP may take some seconds, and tells the log what it took off. Errors: ERANGE, EACCES, EIDRM,
+ * EAGAIN.
+ */
+int refcount_do(const struct sm_segment *counter, enum refcount_word word);
 
 #endif

@@ -95,12 +95,11 @@ static int take(uid_t uid, size_t bytes)
 
 int share_take(uid_t uid, size_t bytes)
 {
-	static long last;
 	int err = bytes ? take(uid, bytes) : 0;
 
 	if (err == -ENOSPC)
-		log_limited(&last, LOG_WARNING, "user %u: new files and size changes may hold %zu bytes, and no more (-o staged=)",
-			    uid, most_bytes);
+		log_limited("new files", 1, uid, LOG_WARNING,
+			    "user %u: new files and size changes may hold %zu bytes, and no more (-o staged=)", uid, most_bytes);
 	return err;
 }
 
@@ -132,11 +131,10 @@ static int open_one(uid_t uid)
 
 int share_open(uid_t uid)
 {
-	static long last;
 	int err = open_one(uid);
 
 	if (err == -EMFILE)
-		log_limited(&last, LOG_WARNING, "user %u: %u files are open, the most allowed (-o files=)", uid, most_files);
+		log_limited("open files", 1, uid, LOG_WARNING, "user %u: %u files are open, the most allowed (-o files=)", uid, most_files);
 	return err;
 }
 
@@ -158,12 +156,11 @@ static int list_one(uid_t uid, size_t had, size_t has)
 
 int share_list(uid_t uid, size_t had, size_t has)
 {
-	static long last;
 	int err = list_one(uid, had, has);
 
 	if (err)
-		log_limited(&last, LOG_WARNING, "user %u: listings of open directories hold %zu MiB, the most allowed", uid,
-			    MOST_LISTED >> 20);
+		log_limited("listings", 1, uid, LOG_WARNING, "user %u: listings of open directories hold %zu MiB, the most allowed",
+			    uid, MOST_LISTED >> 20);
 	return err;
 }
 

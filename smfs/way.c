@@ -103,7 +103,6 @@ static int try_native(struct way *w, const void *attached)
 /* Takes over ATTACHED also when it fails. */
 static int way_new(const struct sm_segment *seg, const void *attached, bool writable, struct way **out)
 {
-	static long last;
 	struct way *w = calloc(1, sizeof(*w));
 
 	if (!w) {
@@ -122,8 +121,8 @@ static int way_new(const struct sm_segment *seg, const void *attached, bool writ
 	}
 	if (err) {
 		if (choice != WAY_COPY)
-			log_limited(&last, LOG_NOTICE, "segment %d: no native access (%s), copying instead",
-				    seg->id, strerror(-err));
+			log_limited("native access", 1, seg->cuid, LOG_NOTICE,
+				    "segment %d: no native access (%s), copying instead", seg->id, strerror(-err));
 		copying_open(&w->copying, seg, attached, writable);
 	} else {
 		attach_unmap(attached, seg->size);

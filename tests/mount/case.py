@@ -120,7 +120,7 @@ def own_segments(scratch):
 class Case:
     def __init__(self, test, base):
         self.user = getattr(test, 'user', 0)
-        self.options = getattr(test, 'options', [])
+        self.options, self.may_say = getattr(test, 'options', []), getattr(test, 'may_say', None)
         self.scratch = base + '/' + test.__name__
         self.keys, self.mnt = self.scratch + '/keys', self.scratch + '/mnt'
         self.started, self.daemons, self.late, self.killed = 0, [], False, getattr(test, 'killed', False)
@@ -144,6 +144,7 @@ class Case:
         daemon = Daemon(given, mountpoint, place, self.user if user is None else user, foreground)
         if self.killed and not self.started:
             daemon.expected_status = -9
+        daemon.may_say = self.may_say
         self.started += 1
         self.daemons.append(daemon)
         return daemon.start()

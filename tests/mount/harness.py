@@ -43,6 +43,17 @@ def as_user(test):
     return not_under('valgrind', USERS_VALGRIND)(test)
 
 
+def says(words):
+    """Lines with these WORDS on standard error are what the test brings about."""
+    def mark(test):
+        test.may_say = words
+        return test
+    return mark
+
+
+reaps = says(', holders died')
+
+
 def killed(test):
     """The first daemon ends by SIGKILL, as the test means it to."""
     test.killed = True

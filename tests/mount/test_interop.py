@@ -91,6 +91,7 @@ def test_an_old_program_that_asks_for_more(m):
     old.end()
 
 
+@harness.reaps
 def test_an_old_program_that_dies(m):
     m.key()
     old = Old(m, 16)
@@ -108,6 +109,7 @@ def test_an_old_program_that_dies(m):
     second.end()
 
 
+@harness.reaps
 def test_old_and_new_programs_together(m):
     m.key()
     old = Old(m, 16)

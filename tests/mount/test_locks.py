@@ -88,6 +88,7 @@ def test_one_lock_under_two_names(m):
     os.close(fd)
 
 
+@harness.reaps
 def test_the_key_file_is_not_locked(m):
     """A user's own `flock app.key job` blocks nothing in the mount."""
     m.key()

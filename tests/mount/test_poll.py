@@ -195,6 +195,7 @@ def test_the_daemon_sleeps_when_nobody_waits(m):
     os.close(fd)
 
 
+@harness.reaps
 def test_waiting_does_not_keep_a_counter_from_being_repaired(m):
     m.key()
     _, counter = m.make(contents=b'x', count=3)

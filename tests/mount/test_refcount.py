@@ -27,6 +27,7 @@ def test_the_value_in_decimal(m):
     os.close(fd)
 
 
+@harness.reaps
 def test_the_session(m):
     m.key()
     m.create('app.key:A', b'hello\n')
@@ -78,6 +79,7 @@ def test_other_words_are_invalid_and_change_nothing(m):
     equal(m.count(), 5)
 
 
+@harness.reaps
 def test_reap_of_a_live_holder_takes_nothing(m):
     m.key()
     m.create('app.key:A', b'x')
@@ -94,9 +96,13 @@ def test_reap_of_a_live_holder_takes_nothing(m):
     m.refcount('reap')
     equal(m.count(), 0)
     equal(m.bytes_of(), b'x', 'reap frees nothing')
+    object_ = '%s/app.key:A (segment %d)' % (m.keys, m.data().id)
+    equal(m.daemon.stderr(), 'smfs: %s: references 2 -> 1, holders died\nsmfs: %s: references 1 -> 0, holders died\n'
+          % (object_, object_))
     os.unlink(m.at('app.key:A'))
 
 
+@harness.reaps
 def test_reap_of_garbage(m):
     m.key()
     m.make(contents=b'x')
@@ -106,6 +112,7 @@ def test_reap_of_garbage(m):
         equal(m.count(), after, 'reap of %d' % value)
 
 
+@harness.reaps
 def test_reap_keeps_what_is_attached(m):
     m.key()
     _, counter = m.make(contents=b'x', count=5)

@@ -11,6 +11,7 @@ from daemon import wait_until
 
 
 @harness.as_user
+@harness.reaps
 def test_the_session(m):
     m.key()
     m.run('echo hello > app.key:A; cat app.key:A; ls; cat app.key:A.refcount',

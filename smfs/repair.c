@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * References that were taken off are told in one form, whoever asked for it. Whoever made a counter can have any number of them
+ * taken off it, so he is told of a few times only. (The creator: an owner can make anyone else the owner.)
+ */
+#include "repair.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "log.h"
+
+#define LINES 16	/* of one creator, in ten seconds */
+
+/* False: there is nothing to tell. */
+static bool say(const struct sm_repair *r, char *to, size_t room)
+{
+	if (r->error == -EPERM)
+		snprintf(to, room, "references %d -> 0, but it may not be freed: %s", r->from, strerror(EPERM));
+	else if (r->from != r->to)
+		snprintf(to, room, "references %d -> %d, holders died%s", r->from, r->to, r->freed ? "; freed" : "");
+	else if (r->freed)
+		snprintf(to, room, "its last holder left it; freed");
+	return r->error == -EPERM || r->from != r->to || r->freed;
+}
+
+void repair_tell(const struct sm_repair *r, const struct sm_segment *counter)
+{
+	struct sm_counter c;
+	char name[32], what[128];
+	const char *path = name;
+
+	if (!say(r, what, sizeof(what)))
+		return;
+	snprintf(name, sizeof(name), "key 0x%08x", (unsigned)sm_key_data(counter->key));
+	if (!r->freed && sm_counter_load(r->counter_id, &c) == 0 && c.path[0])
+		path = c.path;
+	log_limited("repairs", LINES, counter->cuid, r->error == -EPERM ? LOG_WARNING : LOG_NOTICE, "%s:%c (segment %d): %s", path,
+		    sm_key_proj(sm_key_data(counter->key)), r->data_id < 0 ? r->counter_id : r->data_id, what);
+}
