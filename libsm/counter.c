@@ -19,7 +19,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define PAGE_BYTES 4096
+#define PAGE_BYTES SM_COUNTER_SIZE
 #define PAGE_MAGIC 0x315254434d536d73ULL	/* "smSMCTR1" on a little-endian machine */
 #define PAGE_VERSION 1
 
@@ -65,20 +65,19 @@ int counter_detach(struct page *page, int r)
 	return went ? -EIO : r;
 }
 
-struct record {
+struct marking {
 	struct page *page;
-	const char *path;
+	const char *path;	/* or NULL */
 };
 
-static void record_path(void *arg)
+static void mark(void *arg)
 {
-	const struct record *r = arg;
-	struct page *page = r->page;
-	size_t len = strlen(r->path);
+	const struct marking *m = arg;
+	struct page *page = m->page;
+	size_t len = m->path && m->path[0] == '/' ? strlen(m->path) : 0;
 
-	if (r->path[0] != '/' || len >= sizeof page->path)
-		return;
-	memcpy(page->path, r->path, len);
+	if (len && len < sizeof page->path)
+		memcpy(page->path, m->path, len);
 	page->version = PAGE_VERSION;
 	/* Last: who sees the magic sees the path. */
 	atomic_store(&page->magic, PAGE_MAGIC);
@@ -94,8 +93,8 @@ int sm_counter_create(key_t counter_key, mode_t mode, const char *path)
 	 * where it cannot be recorded (a mode that keeps the maker out, no memory) the counter is made all
 	 * the same.
 	 */
-	if (id >= 0 && path && counter_attach(id, false, &page, NULL) == 0) {
-		page_touch(page, record_path, &(struct record){ page, path });
+	if (id >= 0 && counter_attach(id, false, &page, NULL) == 0) {
+		page_touch(page, mark, &(struct marking){ page, path });
 		counter_detach(page, 0);
 	}
 	return id;
@@ -104,17 +103,21 @@ int sm_counter_create(key_t counter_key, mode_t mode, const char *path)
 struct recorded {
 	struct page *page;
 	size_t size;		/* of the segment */
-	char *path;
+	bool marked;
+	char *path;		/* NULL: not wanted */
 };
 
-/* The path of a page that may change while we look. */
-static void copy_path(void *arg)
+/* The mark, and the path, of a page that may change while we look. */
+static void read_mark(void *arg)
 {
-	const struct recorded *r = arg;
+	struct recorded *r = arg;
 	struct page *page = r->page;
 
+	r->marked = r->size >= sizeof *page && atomic_load(&page->magic) == PAGE_MAGIC;
+	if (!r->path)
+		return;
 	r->path[0] = '\0';
-	if (r->size < sizeof *page || atomic_load(&page->magic) != PAGE_MAGIC || page->version != PAGE_VERSION)
+	if (!r->marked || page->version != PAGE_VERSION)
 		return;
 	memcpy(r->path, page->path, SM_PATH_CAPACITY);
 	if (!memchr(r->path, '\0', SM_PATH_CAPACITY))
@@ -124,6 +127,7 @@ static void copy_path(void *arg)
 int sm_counter_load(int id, struct sm_counter *out)
 {
 	struct page *page;
+	struct recorded recorded;
 	struct word word;
 	size_t size;
 	int r = counter_attach(id, true, &page, &size);
@@ -133,8 +137,41 @@ int sm_counter_load(int id, struct sm_counter *out)
 	word = page_load(page);
 	out->value = word.counter;
 	out->changes = word.seq & WORD_SEQ;
-	page_touch(page, copy_path, &(struct recorded){ page, size, out->path });
+	recorded = (struct recorded){ .page = page, .size = size, .path = out->path };
+	page_touch(page, read_mark, &recorded);
+	out->marked = recorded.marked;
 	return counter_detach(page, 0);
+}
+
+static bool is_partner(const struct sm_segment *counter, int data_id)
+{
+	struct sm_segment data;
+
+	return sm_key_is_counter(counter->key) && sm_segment_stat(data_id, &data) == 0 &&
+	       data.key == sm_key_data(counter->key);
+}
+
+int counter_recognize(int id, int data_id)
+{
+	struct sm_segment seg;
+	struct page *page;
+	size_t size;
+	int r = sm_segment_stat(id, &seg);
+
+	if (r < 0)
+		return r;
+	if (seg.size == sizeof(int))
+		return is_partner(&seg, data_id) ? 0 : -EINVAL;
+	if (seg.size != PAGE_BYTES)
+		return -EINVAL;
+	r = counter_attach(id, true, &page, &size);
+	if (r < 0)
+		return r;
+
+	struct recorded recorded = { .page = page, .size = size };
+
+	page_touch(page, read_mark, &recorded);
+	return counter_detach(page, recorded.marked ? 0 : -EINVAL);
 }
 
 int sm_counter_value(int id, int *value)

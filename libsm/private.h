@@ -41,6 +41,12 @@ PRIVATE int counter_attach(int id, bool readonly, struct page **out, size_t *siz
 /* Returns R, or -EIO if the page went while it was attached. */
 PRIVATE int counter_detach(struct page *page, int r);
 
+/*
+ * May ID be taken for a counter by one who was not asked for it by name? 0, -EINVAL (no), or the errors of
+ * counter_attach(): it is attached, for reading, only where its size is that of libsm's. DATA_ID -1: no data.
+ */
+PRIVATE int counter_recognize(int id, int data_id);
+
 /* One off by compare-and-swap, never below 0. Returns what is left, or -ERANGE. */
 PRIVATE int counter_take(struct page *page);
 

@@ -217,8 +217,10 @@ int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, b
 	struct page *page;
 	int before = 0, after = 0;
 	bool gone = false;
-	int r = counter_attach(id, false, &page, NULL);
+	int r = counter_recognize(id, data_id);
 
+	if (r == 0)
+		r = counter_attach(id, false, &page, NULL);
 	if (r < 0)
 		return r;
 	r = counter_detach(page, reap_free(page, id, data_id, wait_ms, &before, &after, &gone));

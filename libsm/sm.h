@@ -247,11 +247,13 @@ int sm_limits_get(struct sm_limits *out);
 
 /* ---- counters ---------------------------------------------------------------------------------- */
 
+#define SM_COUNTER_SIZE 4096	/* bytes of a counter segment that libsm makes; the class makes sizeof(int) */
 #define SM_PATH_CAPACITY 4032	/* the longest path a counter segment records, its NUL included */
 
 struct sm_counter {
 	int value;			/* as it stands, garbage included */
 	uint32_t changes;		/* 0: no program on libsm has counted in it since it was made */
+	bool marked;			/* it holds libsm's magic number, as all that libsm makes */
 	char path[SM_PATH_CAPACITY];	/* as recorded by whoever made it, "" if nothing is; not to be believed */
 };
 
@@ -262,8 +264,9 @@ struct sm_counter {
  */
 
 /*
- * Make a counter segment of value 0 that records PATH. Left out is a path that is NULL, not absolute or too long, and
- * any where MODE keeps the maker itself from writing. Returns the shmid. Errors: those of sm_segment_create().
+ * Make a counter segment of value 0 that is marked as libsm's and records PATH. Left out is a path that is NULL, not
+ * absolute or too long, and both where MODE keeps the maker itself from writing. Returns the shmid. Errors: those of
+ * sm_segment_create().
  */
 int sm_counter_create(key_t counter_key, mode_t mode, const char *path);
 
@@ -290,8 +293,11 @@ int sm_counter_reap(int id, int wait_ms, int *from, int *to);
  * from above 0 to 0, as its last holder would have, and where a last holder before could not, because he died
  * over it or somebody had it attached. One that was made and never held is not freed. DATA_ID is the data
  * segment, as found before ID was; -1: there is none (an object half removed).
- * *FREED, if not NULL, tells. Errors: those above; EPERM (may not remove: the counter is left at 0); EBUSY (to
- * be freed, but somebody has it attached: come back when he has not). With both, *FROM and *TO are set.
+ * A quarter of all keys are counter keys, and nobody has named this one: it is taken for a counter only if it is
+ * marked, or of sizeof(int) bytes with DATA_ID beside it. All else is some other program's, and is not written to.
+ * *FREED, if not NULL, tells. Errors: those above; EINVAL (it is not to be taken for a counter); EPERM (may not
+ * remove: the counter is left at 0); EBUSY (to be freed, but somebody has it attached: come back when he has
+ * not). With the last two, *FROM and *TO are set.
  */
 int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, bool *freed);
 

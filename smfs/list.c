@@ -234,6 +234,8 @@ static int collect_pairs(struct scan *scan)
 		struct pair *p = &scan->pairs[scan->count];
 		const struct sm_segment *data = find_key(table, (size_t)n, sm_key_data(table[i].key));
 
+		if (!data && table[i].size != SM_COUNTER_SIZE)	/* records no path, and may be any program's */
+			continue;
 		*p = (struct pair){ .has_data = data, .counter = table[i], .key = sm_key_data(table[i].key) };
 		if (data)
 			p->data = *data;

@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "hash.h"
 #include "log.h"
+#include "repair.h"
 
 #define NS 1000000000L
 #define SHARE 5000		/* one part of so many of a processor may go into passes that nothing asks for */
@@ -104,27 +104,6 @@ static bool needs_repair(struct known *k, unsigned long nattch)
 	return leaked > 0 || value <= 0;
 }
 
-static void tell(const struct sm_repair *r, const struct sm_segment *counter)
-{
-	struct sm_counter c;
-	char name[32];
-	const char *path = name;
-
-	snprintf(name, sizeof(name), "key 0x%08x", (unsigned)sm_key_data(counter->key));
-	if (!r->freed && sm_counter_load(r->counter_id, &c) == 0 && c.path[0])
-		path = c.path;
-	if (r->error == -EPERM)
-		log_line(LOG_WARNING, "%s:%c (segment %d): references %d -> 0, but it may not be freed: %s", path,
-			 sm_key_proj(sm_key_data(counter->key)), r->data_id, r->from, strerror(EPERM));
-	else if (r->from != r->to)
-		log_line(LOG_NOTICE, "%s:%c (segment %d): references %d -> %d, holders died%s", path,
-			 sm_key_proj(sm_key_data(counter->key)), r->data_id, r->from, r->to,
-			 r->freed ? "; freed" : "");
-	else if (r->freed)
-		log_line(LOG_NOTICE, "%s:%c (segment %d): its last holder left it; freed", path,
-			 sm_key_proj(sm_key_data(counter->key)), r->data_id < 0 ? r->counter_id : r->data_id);
-}
-
 struct sweep {
 	struct sm_segment *table;	/* moved to its front: the counters of the repairs */
 	size_t count;
@@ -132,15 +111,30 @@ struct sweep {
 	size_t due;
 };
 
+/* By its key alone it could be anybody's: keys of 'A'..'z' less 58 are those of '\a'..'@', which programs use, too. */
+static bool may_be_counter(const struct sm_segment *seg)
+{
+	return sm_key_is_counter(seg->key) && (seg->size == sizeof(int) || seg->size == SM_COUNTER_SIZE);
+}
+
 /* Move to the table's front what something happened to. */
 static size_t find_suspects(struct sweep *s)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (sm_key_is_counter(s->table[i].key) && find_changed(&s->table[i]))
+		if (may_be_counter(&s->table[i]) && find_changed(&s->table[i]))
 			s->table[n++] = s->table[i];
 	return n;
+}
+
+/*
+ * Without data beside it, it is another program's, or half of an object that was being removed: only what libsm made tells
+ * which, and only where nobody has it attached is there anything to finish.
+ */
+static bool may_be_looked_into(const struct sm_segment *seg, int data)
+{
+	return data >= 0 || (seg->size == SM_COUNTER_SIZE && seg->nattch == 0);
 }
 
 static void examine(struct sweep *s, size_t suspects)
@@ -151,6 +145,10 @@ static void examine(struct sweep *s, size_t suspects)
 		struct known *k;
 
 		HASH_FIND_INT(known, &seg->id, k);
+		if (!may_be_looked_into(seg, data)) {
+			k->again = true;	/* data may come to it, which changes nothing of this one */
+			continue;
+		}
 		if (needs_repair(k, seg->nattch)) {
 			s->repairs[s->due] = (struct sm_repair){ .counter_id = seg->id, .data_id = data < 0 ? -1 : data };
 			s->table[s->due++] = *seg;
@@ -166,7 +164,7 @@ static void repair(struct sweep *s)
 		const struct sm_repair *r = &s->repairs[i];
 		struct known *k;
 
-		tell(r, &s->table[i]);
+		repair_tell(r, &s->table[i]);
 		HASH_FIND_INT(known, &r->counter_id, k);
 		if (k && !r->freed) {
 			remember(k, s->table[i].nattch, true);
@@ -241,6 +239,7 @@ static void *run(void *unused)
 	for (;;) {
 		nanosleep(&pause, NULL);
 		idle += every * (NS / 2);
+		log_left_out();
 		if (nobody_died() && !unsettled && idle / SHARE < cost)
 			continue;
 		sweep_once();

@@ -293,6 +293,8 @@ static int begin_object(struct name_job *job, struct node **n, struct file **f)
 	}
 	if (err == -EEXIST)
 		return open_existing(job, n, f);
+	if (err == -ENOTUNIQ)
+		return -EEXIST;
 	if (!err)
 		err = staged_open(job->key, job->kp.path, job->mode, &job->base.caller, &s, n);
 	if (err)

@@ -25,7 +25,13 @@
 #include "share.h"
 
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
+#define LINES 8			/* of a user's counters that were removed, in ten seconds */
 #define TRIES 16		/* races with other makers of the same key that are worth losing */
+
+static uid_t effective_user(void)
+{
+	return (uid_t)syscall(SYS_geteuid);	/* the thread's own */
+}
 
 int store_find(key_t data_key, struct object *out)
 {
@@ -76,6 +82,18 @@ static int check_room(const size_t *sizes, int count)
 	return err;
 }
 
+/*
+ * A quarter of all keys are counter keys. What stands under one without data is a counter if libsm made it, or if it is an int
+ * and no more, as the class makes it. All else, and what may not be looked into, is another program's.
+ */
+static bool is_counter(const struct sm_segment *seg)
+{
+	struct sm_counter c;
+
+	return seg->size == sizeof(int) ||
+	       (seg->size == SM_COUNTER_SIZE && sm_counter_load(seg->id, &c) == 0 && c.marked);
+}
+
 int store_may_create(key_t data_key)
 {
 	struct object obj;
@@ -85,6 +103,8 @@ int store_may_create(key_t data_key)
 		return err;
 	if (obj.has_data)
 		return -EEXIST;
+	if (obj.has_counter && !is_counter(&obj.counter))
+		return -ENOTUNIQ;
 	return check_room((size_t[]){ 1, 1 }, obj.has_counter ? 1 : 2);
 }
 
@@ -94,13 +114,13 @@ int store_may_grow(size_t old, size_t size)
 }
 
 /* A lone counter that nobody has attached for some time is what a crash left; its count means nothing. */
-static void remove_stale_counter(key_t data_key)
+static void remove_if_stale(const struct sm_segment *counter, const char *path)
 {
-	struct object obj;
-
-	if (store_find(data_key, &obj) == 0 && obj.has_counter && !obj.has_data && obj.counter.nattch == 0 &&
-	    time(NULL) - obj.counter.ctime > STALE_COUNTER_SECONDS)
-		sm_segment_remove(obj.counter.id);
+	if (counter->nattch || time(NULL) - counter->ctime <= STALE_COUNTER_SECONDS || sm_segment_remove(counter->id))
+		return;
+	log_limited("counters without data", LINES, effective_user(), LOG_NOTICE,
+		    "%s:%c: a counter without data that nobody had attached (segment %d) was removed for a new object", path,
+		    sm_key_proj(sm_key_data(counter->key)), counter->id);
 }
 
 /* The counter to go with a new data segment: *MADE is its shmid if this call made it, else -1. */
@@ -125,16 +145,16 @@ static int provide_counter(key_t counter_key, mode_t mode, const char *path, int
 
 int store_create(key_t data_key, size_t size, mode_t mode, const char *path, struct sm_segment *out)
 {
-	int counter;
+	struct object obj;
+	int counter, err = store_find(data_key, &obj);
 
-	int found = sm_segment_find(data_key);
-
-	if (found != -ENOENT)
-		return found < 0 ? found : -EEXIST;
-	remove_stale_counter(data_key);
-
-	int err = provide_counter(sm_key_counter(data_key), mode, path, &counter);
-
+	if (err)
+		return err;
+	if (obj.has_data || (obj.has_counter && !is_counter(&obj.counter)))
+		return -EEXIST;
+	if (obj.has_counter)
+		remove_if_stale(&obj.counter, path);
+	err = provide_counter(sm_key_counter(data_key), mode, path, &counter);
 	if (err)
 		return err;
 
@@ -162,7 +182,7 @@ static bool has_sys_admin(void)
 /* What shmctl(2) would say to IPC_SET and IPC_RMID; asked ahead only so that one half is not done without the other. */
 static bool may_change(const struct sm_segment *seg)
 {
-	uid_t euid = (uid_t)syscall(SYS_geteuid);	/* the thread's own */
+	uid_t euid = effective_user();
 
 	return euid == seg->uid || euid == seg->cuid || has_sys_admin();
 }

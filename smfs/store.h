@@ -22,7 +22,8 @@ int store_find(key_t data_key, struct object *out);
 int store_find_of(const struct sm_segment *data, struct object *out);
 
 /*
- * Would store_create be refused now: by SHMMNI (ENOSPC), or because the object exists (EEXIST)?
+ * Would store_create be refused now: by SHMMNI (ENOSPC), or because the object exists (EEXIST), or because the counter's key is
+ * that of another program's segment (ENOTUNIQ)?
  */
 int store_may_create(key_t data_key);
 
@@ -31,8 +32,8 @@ int store_may_grow(size_t old, size_t size);
 
 /*
  * Make the object, all zero, counter 0, owned by the calling thread. PATH, absolute, is recorded. Errors: EEXIST
- * (the data segment exists), ENOSPC, EINVAL (SHMMAX). A lone counter that nobody uses is replaced where that
- * is allowed, else it is taken as it is.
+ * (the data segment exists, or another program's is in the counter's place), ENOSPC, EINVAL (SHMMAX). A lone counter that
+ * nobody uses is replaced where that is allowed, else it is taken as it is.
  */
 int store_create(key_t data_key, size_t size, mode_t mode, const char *path, struct sm_segment *out);
 

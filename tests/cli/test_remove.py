@@ -59,6 +59,22 @@ def test_reap_all_at_once(c):
     assert [cli.refcount(path, p) for p in 'AJKL'] == [1, 1, 1, 0]
 
 
+def test_other_programs_segments_are_left_alone(c):
+    """What has an object's keys, and a counter of no counter's size, or of libsm's size without its mark, was not named."""
+    path, made = c.key(), {}
+    for proj, size in zip('ABCDEF', (5, 8, 64, 4095, 4096, 8192)):
+        for key, bytes_ in ((shm.ftok(path, proj), 100), (shm.ftok(path, ord(proj) - 58), size)):
+            shmid = shm.get(key, bytes_, shm.IPC_CREAT | 0o600)
+            made[shmid] = (7).to_bytes(4, 'little') + b'x' * (bytes_ - 4)
+            shm.write(shmid, made[shmid])
+    assert c.ok('reap') == '' and c.ok('reap', '--all') == ''
+    for option in ('--leaked', '--orphaned'):
+        assert 'nothing to remove' in c.run('rm', option, '-y').err
+    assert '?:' not in c.ok('ls', '--leaked')
+    assert {shmid: shm.read(shmid) for shmid in made} == made
+    assert c.ok('reap', path, 'A') == '?:A: 7 -> 0\n'     # by name it is another thing
+
+
 def test_reap_of_many_takes_no_longer(c):
     paths = [c.key('key%d' % i) for i in range(5)]
     for path in paths:

@@ -404,6 +404,109 @@ def test_a_lone_counter_of_others_is_no_obstacle(m):
     gone(m)
 
 
+STALE = 2      # seconds: a younger counter may be one of an object that is being made
+OLD = STALE + 1.1
+
+
+def is_replaced(m):
+    """Is the counter under app.key:A another one when the object has been made? Then it is said, and starts at 0."""
+    before = m.find()[1].id
+    m.create('app.key:A', b'data')
+    equal(m.bytes_of(), b'data')
+    data, counter = m.find()
+    if counter.id != before:
+        equal(m.count(), 0)
+    said = '%s/app.key:A: a counter without data that nobody had attached (segment %d) was removed' % (m.keys, before)
+    equal(m.daemon.stderr().count(said), int(counter.id != before), said)
+    m.remove()
+    return counter.id != before
+
+
+REMOVED = harness.says('was removed for a new object')
+
+
+@REMOVED
+def test_a_stale_counter_is_replaced(m):
+    """What a crash left: its count means nothing any more. One line says so."""
+    m.key()
+    for size in (4, 4096):
+        counter = m.make(size=0, count=7, counter_size=size)[1]
+        if size == 4096:
+            shm.write(counter, b'smSMCTR1', 8)
+        time.sleep(OLD)
+        equal(is_replaced(m), True, '%d bytes' % size)
+
+
+def test_a_counter_that_somebody_has_attached_is_kept(m):
+    m.key()
+    counter = m.make(size=0, count=7)[1]
+    address = shm.attach(counter)
+    time.sleep(OLD)
+    equal(is_replaced(m), False)
+    shm.detach(address)
+
+
+@REMOVED
+def test_a_young_counter_is_kept(m):
+    """Its object may be in the making: the counter comes first."""
+    m.key()
+    for _ in range(20):
+        begun = time.time()
+        m.make(size=0, count=7)
+        replaced = is_replaced(m)
+        if time.time() < begun + STALE - 0.5:       # else we were kept waiting, and it had time to become old
+            equal(replaced, False)
+            return
+    raise AssertionError('this machine is too slow')
+
+
+def test_another_programs_segment_under_the_counters_key(m):
+    """It is no counter, so its key is not to be had: nothing is made, and it stays as it is."""
+    m.key()
+    key = m.keys_of()[1]
+    for size, mode in ((4096, 0o600), (4096, 0o666), (1, 0o600), (8, 0o666), (100000, 0o666)):
+        theirs = m.own(m.as_uid(3000, 3000, [], lambda size=size, mode=mode: shm.get(key, size, shm.IPC_CREAT | shm.IPC_EXCL | mode)))
+        shm.write(theirs, (b'balance=1000;' * 10)[:size])
+        if (size, mode) == (4096, 0o600):
+            time.sleep(OLD)
+        seen = shm.stat(theirs)
+        for flags in (NEW, os.O_CREAT | os.O_WRONLY, os.O_CREAT | os.O_RDWR | os.O_TRUNC):
+            fails('EEXIST', os.open, m.at('app.key:A'), flags)
+        for command in ('printf hi > app.key:A', 'touch app.key:A', 'truncate -s 100 app.key:A', 'cp /proc/self/status app.key:A',
+                        'fallocate -l 100 app.key:A'):
+            m.refused(command, 'EEXIST')
+        fails('ENOENT', os.stat, m.at('app.key:A'))
+        equal([s.id for s in shm.listing()], [theirs])
+        equal(shm.stat(theirs)._replace(atime=0, dtime=0, lpid=0), seen._replace(atime=0, dtime=0, lpid=0))
+        equal(shm.read(theirs), (b'balance=1000;' * 10)[:size].ljust(size, b'\0'))
+        equal(m.listing(), [])
+        shm.remove(theirs)
+    m.create('app.key:A', b'data')
+    gone(m)
+
+
+def test_another_programs_segment_comes_while_it_is_being_made(m):
+    """After open(2), so that the close has to say it."""
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW)
+    os.write(fd, b'data')
+    theirs = m.own(shm.get(m.keys_of()[1], 4096, shm.IPC_CREAT | shm.IPC_EXCL | 0o600))
+    fails('EEXIST', os.fsync, fd)
+    errno_of(os.close, fd)
+    equal([s.id for s in shm.listing()], [theirs])
+
+
+@harness.allow_other
+def test_a_counter_that_its_maker_alone_may_read(m):
+    """Of libsm's size, it could be anything: another user does not get the key."""
+    m.key()
+    os.chmod(m.keys, 0o755)
+    theirs = m.own(m.as_uid(3000, 3000, [], lambda: shm.get(m.keys_of()[1], 4096, shm.IPC_CREAT | shm.IPC_EXCL | 0o600)))
+    shm.write(theirs, b'smSMCTR1', 8)
+    m.as_uid(3001, 3001, [], lambda: fails('EEXIST', os.open, m.at('app.key:A'), NEW))
+    equal([s.id for s in shm.listing()], [theirs])
+
+
 def test_a_lone_data_segment_is_written_like_any(m):
     m.key()
     m.make(contents=b'12345', count=None)

@@ -18,14 +18,14 @@ MAGIC = b'smSMCTR1'
 DEAD = 1 << 63          # of the word at the counter: the upper half's top bit
 
 
-def plant(m, name, word, mode=0o666):
+def plant(m, name, word, mode=0o666, magic=b''):
     """A stranger's counter beside the object's data: whoever gets there first makes it."""
-    return m.own(in_child(lambda: made_with(m.keys_of(name)[1], word, mode), people.user(*STRANGER)))
+    return m.own(in_child(lambda: made_with(m.keys_of(name)[1], word, mode, magic), people.user(*STRANGER)))
 
 
-def made_with(key, word, mode):
+def made_with(key, word, mode, magic):
     shmid = shm.get(key, 4096, shm.IPC_CREAT | shm.IPC_EXCL | mode)
-    shm.write(shmid, struct.pack('=Q', word & (1 << 64) - 1))
+    shm.write(shmid, struct.pack('=Q', word & (1 << 64) - 1) + magic)
     return shmid
 
 
@@ -45,7 +45,7 @@ def test_a_planted_counter_frees_nobodys_data(m):
     names = {}
     for name, word in (('leaked', 1), ('many', 7), ('dead', DEAD), ('most', 0x7fffffff)):
         names[name] = victims_data(m, name)
-        plant(m, name, word)
+        plant(m, name, word, magic=MAGIC)      # without it, the monitor would not even look
     wait_until(lambda: m.daemon.stderr().count('\n') >= 3, 'the monitor has been at them', 15)     # looking would disturb it
     time.sleep(2.5)     # there is no sign of what must not happen
     for name, data in names.items():
@@ -55,6 +55,7 @@ def test_a_planted_counter_frees_nobodys_data(m):
 
 
 @harness.allow_other
+@harness.reaps
 def test_reap_by_root_frees_nothing(m):
     data = victims_data(m)
     counter = plant(m, 'app.key', 5)
@@ -124,6 +125,7 @@ def test_random_contents_while_it_works(m):
     m.key('closed/secret')
     paths = [os.fsencode(p) for p in (m.keys + '/victim0', m.keys + '/../../etc/passwd', '/' + 'a/' * 2000, m.keys + '/closed/secret',
                                       m.keys + '/closed/missing', m.mnt + '/victim0:A', '//', '/.', '/' + 'x' * 4080)]
+    time.sleep(2.5)     # the monitor has seen what stands there before anybody writes to it
     seconds = 12
     writers = [spawn(lambda n=n: (people.user(*STRANGER)(), scribble(hostile, paths, seconds, n))) for n in range(2)]
     end = time.monotonic() + seconds - 1

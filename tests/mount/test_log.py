@@ -4,11 +4,13 @@
 import os
 import socket
 import subprocess
+import time
 
 import harness
+import people
 import shm
-from case import equal, errno_of
-from daemon import WAIT, credentials, is_mounted, mount, umount
+from case import equal, errno_of, spawn
+from daemon import WAIT, credentials, is_mounted, mount, umount, wait_until
 
 SMFS = os.environ.get('SMFS', '')
 
@@ -184,7 +186,7 @@ def test_a_repair(m):
     m.key()
     log = Syslog(m)
     try:
-        m.make(contents=b'x', count=0, counter_size=4096)
+        m.make(contents=b'x', count=0)
         holder = m.hold()
         pid = in_background(m, '-o', 'reap=1')
         log.line()
@@ -194,6 +196,63 @@ def test_a_repair(m):
     finally:
         log.close()
     m.remove()
+
+
+@harness.allow_other
+@harness.options('-o', 'files=5')
+@harness.says('the most allowed')
+def test_each_user_that_meets_a_limit(m):
+    m.key()
+    m.create('app.key:A', b'x')
+
+    def meet():
+        files = [os.open(m.at('app.key:A'), os.O_RDONLY) for _ in range(5)]
+        equal([errno_of(os.open, m.at('app.key:A'), os.O_RDONLY) for _ in range(3)], ['EMFILE'] * 3)
+        for fd in files:
+            os.close(fd)
+    for uid in (3000, 3001, 3002):
+        m.as_uid(uid, uid, [], meet)
+    lines = m.daemon.stderr().splitlines()
+    equal([line for line in lines if 'left out' not in line],
+          ['smfs: user %d: 5 files are open, the most allowed (-o files=)' % uid for uid in (3000, 3001, 3002)])
+    m.sh('rm -f app.key:A')
+
+
+@harness.options('-o', 'reap=1')
+@harness.deadline(90)
+def test_a_user_who_needs_repairs_all_the_time(m):
+    """A few lines of it, and how many more there were; another user's is told meanwhile."""
+    names = ['theirs%d' % i for i in range(40)]
+    for name in names + ['ours']:
+        m.key(name)
+    m.create('ours:A', b'x')
+    ours, line = m.hold('ours'), 'key 0x%08x:A' % m.keys_of('ours')[0]
+
+    def need_repairs():
+        people.user(3000, 3000)()
+        counters = []
+        for name in names:
+            data, counter = [m.own(shm.get(key, 4, shm.IPC_CREAT | 0o600)) for key in m.keys_of(name)]
+            shm.attach(data)        # so that nothing is freed
+            counters.append(counter)
+        for _ in range(3):
+            for counter in counters:
+                shm.write(counter, b'\7\0\0\0')
+            time.sleep(1.2)
+    os.chmod(m.scratch, 0o777)      # m.own() notes the segments there
+    begun, pid = time.monotonic(), spawn(need_repairs)
+    m.daemon.may_complain = True
+    wait_until(lambda: 'references 7 -> 0' in m.daemon.stderr(), 'the first repair', 20)
+    m.drop(ours)
+    wait_until(lambda: line in m.daemon.stderr(), "another user's line", 20)
+    equal(os.waitpid(pid, 0)[1], 0, 'the other one')
+    wait_until(lambda: 'about repairs of user 3000 left out' in m.daemon.stderr(), 'what was left out is told', 40)
+    lines = m.daemon.stderr().splitlines()
+    limit = 16 * ((time.monotonic() - begun) // 10 + 1)
+    theirs = [x for x in lines if 'left out' not in x and line not in x]
+    left_out = sum(int(x.split()[1]) for x in lines if 'left out' in x)
+    if len(theirs) > limit or left_out < 20:
+        raise AssertionError('%d lines of at most %d, %d left out' % (len(theirs), limit, left_out))
 
 
 @harness.unmounted

@@ -4,12 +4,21 @@
 import ctypes
 import os
 import signal
+import struct
 import time
 
 import harness
 import shm
 from case import equal
 from daemon import wait_until
+
+
+MAGIC = b'smSMCTR1'
+DEAD, LEFT = 1 << 31, 1 << 30     # of the number beside the counter
+
+
+def word_of(counter, beside=0):
+    return struct.pack('iI', counter, beside)
 
 
 def count_is(m, expected, name='app.key'):
@@ -97,14 +106,104 @@ def test_what_somebody_uses_is_freed_when_nobody_does(m):
 
 @harness.options('-o', 'reap')
 def test_half_of_an_object(m):
-    """Who removed it died between the two segments; and one that is being made has no data yet."""
-    m.key()
-    m.key('made')
-    m.make(size=0, count=1)
-    made = shm.get(m.keys_of('made')[1], 4, shm.IPC_CREAT | 0o666)
-    wait_until(lambda: [s.id for s in shm.listing()] == [made], 'only the other one is left', 6)
-    shm.remove(made)
+    """Who removed it died between the two segments; one that is being made has no data yet; and an int may be anybody's."""
+    halves = {}
+    for name, size, word in (('died', 4096, word_of(0, DEAD | 3)), ('left', 4096, word_of(0, LEFT | 3)), ('leaked', 4096, word_of(1)),
+                             ('made', 4096, word_of(0)), ('int', 4, word_of(1)[:4])):
+        m.key(name)
+        halves[name] = m.own(shm.get(m.keys_of(name)[1], size, shm.IPC_CREAT | 0o666))
+        shm.write(halves[name], word + (MAGIC + struct.pack('I', 1) if size > 4 else b''))
+    stay = sorted([halves['made'], halves['int']])
+    wait_until(lambda: sorted(s.id for s in shm.listing()) == stay, 'only the other two are left', 6)
+    equal(shm.read(halves['int']), struct.pack('i', 1))
+    for shmid in stay:
+        shm.remove(shmid)
     log(m)
+
+
+CONTENTS = {'a number': word_of(5), 'another one': word_of(7, 0x20202020), '0 and text': word_of(0, 0x20202020) + b' nothing',
+            'text': b'balance=1000;', 'DEAD': word_of(0, DEAD), 'LEFT': word_of(0, LEFT), 'both': word_of(0, DEAD | LEFT | 9),
+            'zeros': word_of(0), 'negative': word_of(-3)}
+STAMPS = ('atime', 'dtime', 'lpid')
+
+
+def strangers(m, keys, size, data_size=0):
+    """What each segment of another user's program holds, made under these KEYS; beside data, if that has a size."""
+    def make():
+        made = {}
+        for number, key in enumerate(keys):
+            shmid = shm.get(key, size, shm.IPC_CREAT | shm.IPC_EXCL | 0o600)
+            made[shmid] = list(CONTENTS.values())[number % len(CONTENTS)][:size]
+            if data_size:
+                made[shm.get(key + (58 << 24), data_size, shm.IPC_CREAT | shm.IPC_EXCL | 0o600)] = b'its data'
+        for shmid, contents in made.items():
+            shm.write(shmid, contents)
+        return made
+    return {m.own(shmid): contents for shmid, contents in m.as_uid(3000, 3000, [], make).items()}
+
+
+def stays(m, made, but=()):
+    """
+    The monitor is at work, which holders that die show, and nothing happens to what was MADE for four seconds, attaching included
+    (of which the stamps BUT tell). The contents are looked at last, since that is attaching, too.
+    """
+    def states():
+        return {shmid: shm.stat(shmid)._replace(**dict.fromkeys(but, 0)) for shmid in made}
+    before, end = states(), time.monotonic() + 4
+    m.key('real')
+    while time.monotonic() < end:
+        m.create('real:A', b'x')
+        m.drop(m.hold('real'))
+        wait_until(lambda: [shm.find(key) for key in m.keys_of('real')] == [None, None], 'the monitor works', 10)
+        equal(states(), before)
+    equal([line for line in log(m).splitlines() if 'key 0x%08x:A' % m.keys_of('real')[0] not in line], [], 'other lines')
+    equal({shmid: shm.read(shmid, len(contents)) for shmid, contents in made.items()}, made, 'the contents')
+
+
+def some_keys(number):
+    """As programmers make them up, with a top byte of 7..64."""
+    return range(0x12345678 + 0x1000000 * number, 0x12345678 + 0x1000000 * number + len(CONTENTS))
+
+
+def keys_of_digits(m):
+    path = m.key('theirs')
+    keys = [shm.ftok(path, digit) for digit in '0123456789']
+    equal([key >> 24 for key in keys], list(range(48, 58)), 'they could be counters')
+    return keys
+
+
+@harness.options('-o', 'reap=1')
+@harness.deadline(60)
+def test_other_programs_segments_without_data(m):
+    """A quarter of all keys could be a counter's: what has no data beside it is not even attached."""
+    made = strangers(m, keys_of_digits(m), 4)
+    for number, size in enumerate((4, 3, 5, 8, 64, 4095, 4097, 8192)):
+        made.update(strangers(m, some_keys(number), size))
+    stays(m, made)
+
+
+@harness.options('-o', 'reap=1')
+@harness.deadline(60)
+def test_other_programs_segments_of_a_counters_size(m):
+    """Of libsm's size, without its mark: looked at, for reading, once; and while somebody has it attached not even that."""
+    made = strangers(m, some_keys(0), 4096)
+    used = [shm.attach(shmid) for shmid in made]
+    stays(m, made)
+    for address in used:
+        shm.detach(address)
+    made.update(strangers(m, keys_of_digits(m), 4096))
+    stays(m, made, STAMPS)
+
+
+@harness.options('-o', 'reap=1')
+@harness.deadline(60)
+def test_other_programs_segments_with_data(m):
+    """Two that happen to be as far apart as an object's are, the first of a size that no counter has."""
+    made = {}
+    for number, size in enumerate((3, 5, 8, 64, 4095, 4097, 8192)):
+        made.update(strangers(m, some_keys(number), size, 100))
+    stays(m, made)
+    stays(m, strangers(m, keys_of_digits(m), 4096, 100), STAMPS)
 
 
 @harness.options('-o', 'reap')

@@ -61,6 +61,7 @@ static void test_paths_that_are_not_recorded(void **state)
 		id = make(not_recorded[i]);
 		assert_int_equal(sm_counter_load(id, &c), 0);
 		assert_string_equal(c.path, "");
+		assert_true(c.marked);
 		sm_segment_remove(id);
 	}
 	longest[SM_PATH_CAPACITY - 1] = '\0';
@@ -80,6 +81,7 @@ static void test_a_segment_of_four_bytes(void **state)
 	assert_int_equal(sm_counter_load(id, &c), 0);
 	assert_int_equal(c.value, 2);
 	assert_string_equal(c.path, "");
+	assert_false(c.marked);
 	assert_int_equal(sm_counter_decrement(id, &value), 0);
 	assert_int_equal(value, 1);
 	assert_int_equal(sm_counter_decrement(id, NULL), 0);

@@ -245,13 +245,81 @@ static void test_a_pair_torn_apart_is_not_freed(void **state)
 	/* While the repair was waiting. */
 	now = data = sm_segment_find(unit_data_key('R'));
 	unit_put_word(counter, 1, 1);
-	fault_hook(FAULT_STAT, 5, replace_data, NULL);
+	fault_hook(FAULT_STAT, 7, replace_data, NULL);
 	assert_int_equal(sm_counter_reap_free(counter, now, 3000, NULL, NULL, &freed), 0);
 	assert_true(fault_clear());
 	assert_false(freed);
 	assert_int_equal(value(), 0);
 	data = sm_segment_find(unit_data_key('R'));
 	remove_both();
+}
+
+/* Another program's segments: LONE, or with data beside them. */
+static void look_at_a_stranger(size_t size, bool lone, int value, uint32_t seq)
+{
+	char before[64], *at;
+	bool freed = true;
+	struct sm_segment was, is;
+
+	data = lone ? -1 : sm_segment_create(unit_data_key('R'), 4096, 0600);
+	counter = sm_segment_create(unit_counter_key('R'), size, 0600);
+	assert_int_equal(sm_segment_attach(counter, false, (void **)&at), 0);
+	memset(at, 'x', size < sizeof before ? size : sizeof before);
+	if (size >= sizeof(int))
+		unit_put_word(counter, value, seq);
+	memcpy(before, at, sizeof before);
+	sm_segment_detach(at);
+	assert_int_equal(sm_segment_stat(counter, &was), 0);
+	fault_clear();
+	assert_int_equal(sm_counter_reap_free(counter, data, 100, NULL, NULL, &freed), -EINVAL);
+	assert_int_equal(fault_count(FAULT_SHMAT), size == 4096 ? 1 : 0);	/* to read the magic number */
+	assert_int_equal(sm_segment_stat(counter, &is), 0);
+	assert_int_equal(is.nattch, 0);
+	assert_int_equal(sm_segment_attach(counter, true, (void **)&at), 0);
+	assert_memory_equal(at, before, sizeof before);
+	sm_segment_detach(at);
+	remove_both();
+}
+
+static void test_strangers_are_left_alone(void **state)
+{
+	const size_t sizes[] = { 1, 3, 4, 5, 8, 4095, 4096, 4097, 8192 };
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		for (int lone = 0; lone < 2; lone++) {
+			if (sizes[i] == sizeof(int) && !lone)
+				continue;	/* that is what the class makes */
+			look_at_a_stranger(sizes[i], lone, 5, 0x12345678 & WORD_SEQ);
+			look_at_a_stranger(sizes[i], lone, 0, WORD_DEAD | 3);
+			look_at_a_stranger(sizes[i], lone, 0, WORD_LEFT | 3);
+		}
+	}
+}
+
+/* The data that the caller found is that of another key. */
+static void test_data_of_another_key_makes_no_counter(void **state)
+{
+	int other = sm_segment_create(unit_data_key('S'), 4096, 0600);
+
+	counter = sm_segment_create(unit_counter_key('R'), sizeof(int), 0600);
+	unit_put_word(counter, 5, 0);
+	assert_int_equal(sm_counter_reap_free(counter, other, 100, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(value(), 5);
+	sm_segment_remove(other);
+	sm_segment_remove(counter);
+}
+
+/* As the class makes it: four bytes, with data. */
+static void test_an_old_programs_object_is_freed(void **state)
+{
+	bool freed = false;
+
+	data = sm_segment_create(unit_data_key('R'), 4096, 0600);
+	counter = sm_segment_create(unit_counter_key('R'), sizeof(int), 0600);
+	unit_put_word(counter, 2, 0);
+	assert_int_equal(sm_counter_reap_free(counter, data, 3000, NULL, NULL, &freed), 0);
+	assert_true(freed);
+	assert_int_equal(unit_segments(), 0);
 }
 
 static void test_failing_calls(void **state)
@@ -262,6 +330,8 @@ static void test_failing_calls(void **state)
 	assert_int_equal(sm_counter_reap(counter, 100, NULL, NULL), -ENOMEM);
 	fault_fail(FAULT_SHMAT, 1, EMFILE);
 	assert_int_equal(sm_counter_reap_free(counter, data, 100, NULL, NULL, NULL), -EMFILE);
+	fault_fail(FAULT_SHMAT, 2, ENOMEM);
+	assert_int_equal(sm_counter_reap_free(counter, data, 100, NULL, NULL, NULL), -ENOMEM);
 	/* What cannot be seen is alive. */
 	fault_fail(FAULT_STAT, 2, ENOSYS);
 	assert_int_equal(sm_counter_reap(counter, 100, NULL, NULL), 0);
@@ -281,6 +351,9 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_what_is_in_use_while_we_attach_it_too),
 	UNIT(test_only_what_was_left_last_is_freed),
 	UNIT(test_a_pair_torn_apart_is_not_freed),
+	UNIT(test_strangers_are_left_alone),
+	UNIT(test_data_of_another_key_makes_no_counter),
+	UNIT(test_an_old_programs_object_is_freed),
 	UNIT(test_failing_calls),
 };
 

@@ -115,7 +115,7 @@ static int reap_all(void)
 	job.repairs = need(calloc(s.object_count + 1, sizeof *job.repairs));
 	for (i = 0; !status && i < s.object_count; i++) {
 		r = survey_object(&s, i);
-		if (r.obj->counted && r.obj->value > 0)
+		if (r.obj->counted && r.obj->value > 0 && row_certain(&r))
 			job.repairs[job.count++].row = r;
 	}
 	status = status ? status : repair_all(&job, false);

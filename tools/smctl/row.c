@@ -20,6 +20,11 @@ bool row_leaked(const struct row *r)
 	return r->obj && r->obj->leaked > 0;
 }
 
+bool row_certain(const struct row *r)
+{
+	return r->obj && r->obj->counter && (r->obj->marked || r->obj->counter->size == sizeof(int));
+}
+
 bool row_unattached(const struct row *r)
 {
 	const struct object *o = r->obj;

@@ -34,6 +34,8 @@ bool filter_objects(const struct filter *f)
 
 bool filter_match(const struct filter *f, const struct row *r)
 {
+	if (filter_objects(f) && !row_certain(r))
+		return false;
 	if (f->leaked && !row_leaked(r))
 		return false;
 	if (f->orphaned && !row_orphaned(r))

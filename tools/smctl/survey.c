@@ -54,12 +54,10 @@ static struct object *object_add(struct survey *s, const struct sm_segment *data
 	return o;
 }
 
-#define COUNTER_BYTES 4096	/* what sm_counter_create() makes */
-
 /* Whether a counter key without data may be attached to see what it records. */
 static bool lone_counter(const struct sm_segment *seg)
 {
-	return sm_key_is_counter(seg->key) && seg->size == COUNTER_BYTES;
+	return sm_key_is_counter(seg->key) && seg->size == SM_COUNTER_SIZE;
 }
 
 /*
@@ -81,6 +79,7 @@ static void object_read(struct survey *s, struct object *o)
 	if (error < 0)
 		return;
 	o->counted = true;
+	o->marked = counter.marked;
 	o->value = counter.value;
 	o->used = was_used(o, &counter);
 	if (counter.path[0])

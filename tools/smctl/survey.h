@@ -10,6 +10,7 @@ struct object {
 	const struct sm_segment *data, *counter;	/* NULL: there is no such half */
 	char *path;		/* as the counter records it, not to be believed; NULL if it records none */
 	bool counted;		/* the counter could be read, so that what is below is known */
+	bool marked;		/* libsm made the counter */
 	int value, leaked;
 	bool used;		/* it has had a holder, as far as can be told */
 };
@@ -59,6 +60,11 @@ const struct sm_holder *survey_holders(const struct survey *s, int id, size_t *n
 /* Attachments: of a segment, or the larger number of an object's two halves. */
 unsigned long row_nattch(const struct row *r);
 bool row_leaked(const struct row *r);
+/*
+ * Its counter is one as libsm or the class makes it. Other programs' segments can have such keys, too: what nobody named is
+ * repaired, or taken for leaked or orphaned, only then.
+ */
+bool row_certain(const struct row *r);
 /* No process has either half of the object attached. */
 bool row_unattached(const struct row *r);
 /* That, and it has had a holder, or has no data and records a path. */
