@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +152,7 @@ void list_free(struct listing *l)
 	free(l->names);
 	*l = (struct listing){ 0 };
 	/* to the C library it is as good as allocated while anything that is in use lies behind it */
-	if ((freed += bytes) >= TRIM_AFTER) {
+	if (atomic_fetch_add(&freed, bytes) + bytes >= TRIM_AFTER) {
 		freed = 0;
 		malloc_trim(0);
 	}
