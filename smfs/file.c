@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "cleanup.h"
 #include "copying.h"
+#include "exchange.h"
 #include "refcount.h"
 #include "share.h"
 #include "staged.h"
@@ -33,6 +35,9 @@ struct file {
 	struct staged *staged;		/* a creating descriptor */
 	pthread_mutex_t lock;		/* of what follows */
 	struct way *way;		/* a segment */
+	bool native;			/* the way, or the one that is waited for */
+	bool waits;			/* for a way */
+	pthread_cond_t given;		/* it is */
 	struct text text;		/* a control file */
 };
 
@@ -92,7 +97,27 @@ static int open_segment(struct file *f, const struct caller *caller)
 	if (err)
 		return err == -EALREADY ? 0 : err;
 	err = file_attach(f->node, writable(f->flags), caller, &seg, &at);
-	return err ? err : way_get(f->node, &seg, at, writable(f->flags), &f->way);
+	if (!err)
+		err = way_get(f->node, &seg, at, writable(f->flags), &f->way);
+	f->native = !err && way_backing(f->way);
+	return err;
+}
+
+/* Not while the segment is being exchanged; nor is the inode of one that was, whose backing file stays the old one. */
+static int open_in_turn(struct file *f, const struct caller *caller)
+{
+	struct sm_segment seg;
+	struct exchange e;
+
+	node_seen(f->node, &seg);
+
+	int err = exchange_enter(&e, seg.key);
+
+	if (err)
+		return err;
+	err = atomic_load(&f->node->followed) ? -ESTALE : open_segment(f, caller);
+	exchange_leave(&e);
+	return err;
 }
 
 static int open_refcount(struct file *f, const struct caller *caller)
@@ -115,6 +140,7 @@ static int file_new(struct node *n, int flags, const struct caller *caller, stru
 	f->node = node_get(n->id);
 	f->flags = flags;
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->given, NULL);
 	text_init(&f->text);
 	*out = f;
 	return 0;
@@ -129,7 +155,7 @@ int file_open(struct node *n, int flags, const struct caller *caller, struct fil
 		return err;
 	switch (n->kind) {
 	case NODE_SEGMENT:
-		err = open_segment(f, caller);
+		err = open_in_turn(f, caller);
 		break;
 	case NODE_REFCOUNT:
 		err = open_refcount(f, caller);
@@ -171,6 +197,7 @@ void file_close(struct file *f)
 		way_put(f->node, f->way);
 	node_put(f->node);
 	share_close(f->uid);
+	pthread_cond_destroy(&f->given);
 	pthread_mutex_destroy(&f->lock);
 	text_destroy(&f->text);
 	free(f);
@@ -186,22 +213,28 @@ int file_backing(const struct file *f)
 	return f->way ? way_backing(f->way) : 0;
 }
 
-bool file_is_native(const struct file *f)
+bool file_is_native(struct file *f)
 {
-	return f->way && way_backing(f->way);
+	LOCKED(&f->lock);
+	return f->native;
 }
 
 /* ---- reading and writing ---- */
 
 static struct way *use_way(struct file *f)
 {
-	pthread_mutex_lock(&f->lock);
-	struct way *w = f->way;
+	LOCKED(&f->lock);
+	while (f->waits)	/* for who has taken it, and does give it back */
+		pthread_cond_wait(&f->given, &f->lock);
+	if (f->way)
+		way_use(f->way);
+	return f->way;
+}
 
-	if (w)
-		way_use(w);
-	pthread_mutex_unlock(&f->lock);
-	return w;
+/* A segment's file without a way has lost it. */
+static int no_way(const struct file *f, int err)
+{
+	return f->node->kind == NODE_SEGMENT ? -EIDRM : err;
 }
 
 static int read_text(struct file *f, off_t offset, size_t length, void *(*buffer)(size_t), struct file_span *span)
@@ -261,7 +294,7 @@ int file_read_begin(struct file *f, off_t offset, size_t length, void *(*buffer)
 	struct way *w = use_way(f);
 
 	if (!w)
-		return read_text(f, offset, length, buffer, span);
+		return f->node->kind == NODE_SEGMENT ? -EIDRM : read_text(f, offset, length, buffer, span);
 
 	int err = read_way(w, offset, length, buffer, span);
 
@@ -313,7 +346,7 @@ ssize_t file_write(struct file *f, const void *bytes, size_t n, off_t offset, co
 	struct way *w = use_way(f);
 
 	if (!w)
-		return -EINVAL;
+		return no_way(f, -EINVAL);
 
 	ssize_t written = way_write(w, bytes, n, offset);
 
@@ -339,14 +372,29 @@ ssize_t file_copy(struct file *in, off_t from, struct file *out, off_t to, size_
 	return written;
 }
 
-struct way *file_swap_way(struct file *f, struct way *w)
+struct way *file_take_way(struct file *f)
 {
-	pthread_mutex_lock(&f->lock);
+	LOCKED(&f->lock);
 	struct way *old = f->way;
 
-	f->way = w;
-	pthread_mutex_unlock(&f->lock);
+	f->way = NULL;
+	f->waits = old;
 	return old;
+}
+
+void file_give_way(struct file *f, struct way *w)
+{
+	LOCKED(&f->lock);
+	f->way = w;
+	f->native = w && way_backing(w);
+	f->waits = false;
+	pthread_cond_broadcast(&f->given);
+}
+
+bool file_waits(struct file *f)
+{
+	LOCKED(&f->lock);
+	return f->waits;
 }
 
 struct staged *file_staged(const struct file *f)
@@ -401,7 +449,7 @@ int file_allocate(struct file *f, int mode, off_t offset, off_t length)
 	struct way *w = use_way(f);
 
 	if (!w)
-		return -EOPNOTSUPP;
+		return no_way(f, -EOPNOTSUPP);
 
 	int err = allocate_in(w, mode, offset, length);
 
@@ -419,10 +467,26 @@ off_t file_seek(struct file *f, off_t offset, int whence)
 	struct way *w = use_way(f);
 
 	if (!w)
-		return -EINVAL;
+		return no_way(f, -EINVAL);
 	offset = way_seek(w, offset, whence);
 	way_unuse(w);
 	return offset;
+}
+
+static int check_in_turn(struct node *n, bool write, const struct caller *caller)
+{
+	struct sm_segment seg;
+	struct exchange e;
+
+	node_seen(n, &seg);
+
+	int err = exchange_enter(&e, seg.key);
+
+	if (err)
+		return err;
+	err = file_check(n, write, caller);
+	exchange_leave(&e);
+	return err;
 }
 
 int file_access(struct node *n, int mask, const struct caller *caller)
@@ -436,5 +500,5 @@ int file_access(struct node *n, int mask, const struct caller *caller)
 
 	int err = staged_access(n, mask & W_OK, caller);
 
-	return err == -EALREADY ? file_check(n, mask & W_OK, caller) : err;
+	return err == -EALREADY ? check_in_turn(n, mask & W_OK, caller) : err;
 }

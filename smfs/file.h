@@ -50,7 +50,7 @@ int file_read_begin(struct file *f, off_t offset, size_t length, void *(*buffer)
 void file_read_end(struct file_span *span);
 
 /* Is this a file whose bytes the kernel may not keep in its page cache? */
-bool file_is_native(const struct file *f);
+bool file_is_native(struct file *f);
 
 /* A write to a control file may take seconds: then it belongs on a pool thread. */
 bool file_write_is_slow(const struct file *f, const void *bytes, size_t n);
@@ -75,8 +75,15 @@ off_t file_seek(struct file *f, off_t offset, int whence);
 /* The object in the making that F is a creating descriptor of, or NULL. */
 struct staged *file_staged(const struct file *f);
 
-/* Give F another way; returns the one it had, which is no longer F's. NULL: none for now, and requests fail. */
-struct way *file_swap_way(struct file *f, struct way *w);
+/*
+ * Take F's way away, until file_give_way() gives it another one, or NULL: it is lost, and requests get EIDRM. In between, they
+ * wait. Returns the one that it had, which is no longer F's; NULL: none, and no other is to be given.
+ */
+struct way *file_take_way(struct file *f);
+void file_give_way(struct file *f, struct way *w);
+
+/* Would a request wait for that? Then it belongs on a pool thread. */
+bool file_waits(struct file *f);
 
 /*
  * Attach N's segment as CALLER, who may do so or not: *AT is to be let go with sm_segment_unmap(), *SEG is what was

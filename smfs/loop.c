@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "exchange.h"
 #include "log.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)	/* holds a header, the largest write, and the page that aligns it */
@@ -227,6 +228,7 @@ static void wait_for_end(struct loop *l, const sigset_t *open)
 
 	while (!fuse_session_exited(l->se))
 		ppoll(&p, 1, NULL, open);
+	exchange_stop();	/* whose thread could not be joined before */
 	join_all(l);
 }
 

@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "ipcns.h"
 #include "device.h"
+#include "exchange.h"
 #include "info.h"
 #include "log.h"
 #include "loop.h"
@@ -268,6 +269,7 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 	if (start.served)
 		notify_send("STOPPING=1");
 	watch_stop();
+	exchange_stop();
 	fuse_remove_signal_handlers(se);
 	if (pool_stop(ops.pool, STOP_WAIT_MS)) {
 		/* a thread hangs on somebody's file system and may yet come back to what would be freed below */

@@ -276,6 +276,7 @@ void node_follow(struct node *n, const struct sm_segment *seg)
 	unindex_node(n);
 	n->seg = *seg;
 	pthread_mutex_unlock(&lock);
+	atomic_store(&n->followed, true);
 }
 
 void node_seen(struct node *n, struct sm_segment *seg)
@@ -306,10 +307,15 @@ bool node_same_segment(const struct sm_segment *was, const struct sm_segment *no
 int node_stat(struct node *n, struct sm_segment *seg)
 {
 	struct sm_segment was;
+	bool exchanged = atomic_load(&n->exchanged);	/* before its segment is read, which changes first */
 
 	node_seen(n, &was);
 	if (was.id < 0)
 		return -ENOENT;
+	if (exchanged) {
+		*seg = was;
+		return 0;
+	}
 
 	int err = sm_segment_stat(was.id, seg);
 

@@ -3,6 +3,7 @@
 #define SMFS_NODE_H
 
 #include <libsm/sm.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,6 +44,8 @@ struct node {
 	struct staged *staged;	/* staged.c's: the object in the making, while it is */
 	struct way *way;	/* way.c's: the way to the bytes, while the file is open */
 	unsigned opens;		/* way.c's */
+	atomic_bool exchanged;	/* exchange.c's: its segment is just being replaced by another */
+	atomic_bool followed;	/* by node_follow() */
 
 	/* belong to node.c, under its lock */
 	struct sm_segment seg;	/* as last seen; read it through node_seen() and node_stat() */
@@ -91,7 +94,7 @@ bool node_same_segment(const struct sm_segment *was, const struct sm_segment *no
 
 /*
  * What the kernel says of the node's segment now. -ESTALE if it is gone or the shmid is another segment's; a
- * node that has none yet: -ENOENT.
+ * node that has none yet: -ENOENT. While it is being replaced by another (exchange.h), what it was before.
  */
 int node_stat(struct node *n, struct sm_segment *seg);
 

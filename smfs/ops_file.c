@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "exchange.h"
 #include "staged.h"
 
 static struct file *file_of(const struct fuse_file_info *fi)
@@ -82,6 +83,15 @@ static void open_slowly(fuse_req_t req, struct node *n, const struct fuse_file_i
 		ops_job_submit_patiently(job);
 }
 
+/* An open waits until that is done. */
+static bool is_being_exchanged(struct node *n)
+{
+	struct sm_segment seg;
+
+	node_seen(n, &seg);
+	return n->kind == NODE_SEGMENT && exchange_is_on(seg.key);
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node *n = node_get(ino);
@@ -92,7 +102,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_info_open(req, n, fi);
 		return;
 	}
-	if (n && staged_is_long(n)) {
+	if (n && (staged_is_long(n) || is_being_exchanged(n))) {
 		open_slowly(req, n, fi);
 		return;
 	}
@@ -104,6 +114,49 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	caller_free(&caller);
 	node_put(n);
 	reply_open(req, f, fi, err);
+}
+
+struct read_job {
+	struct ops_job base;
+	struct file *file;
+	size_t size;
+	off_t offset;
+	struct file_span span;
+};
+
+static void read_work(struct ops_job *base)
+{
+	struct read_job *job = (struct read_job *)base;
+
+	base->err = file_read_begin(job->file, job->offset, job->size, ops_buffer, &job->span);
+}
+
+static void read_finish(struct ops_job *base)
+{
+	struct read_job *job = (struct read_job *)base;
+
+	if (base->err)
+		ops_reply_err(base->req, -base->err);
+	else
+		fuse_reply_buf(base->req, job->span.bytes, job->span.length);
+}
+
+static void read_free(struct ops_job *base)
+{
+	file_read_end(&((struct read_job *)base)->span);
+}
+
+/* F stays open until the read is answered, so that may not be before it is done. */
+static void read_later(fuse_req_t req, struct file *f, size_t size, off_t off)
+{
+	struct read_job *job = ops_job_new(req, node_get(file_node(f)->id), sizeof(*job), read_work, read_finish, read_free);
+
+	if (!job)
+		return;
+	job->file = f;
+	job->size = size;
+	job->offset = off;
+	ops_job_submit_patiently(job);
 }
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
@@ -122,6 +175,10 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 
 	if (off == 0 && is_info(file_node(f)) && text_was_read(file_text(f))) {
 		ops_info_read(req, size, fi);
+		return;
+	}
+	if (file_waits(f)) {
+		read_later(req, f, size, off);
 		return;
 	}
 

@@ -13,11 +13,14 @@
 
 #include "attr.h"
 #include "cleanup.h"
+#include "exchange.h"
 #include "name.h"
 #include "share.h"
 #include "staged.h"
 #include "store.h"
 #include "truncate.h"
+
+#define TRIES 16
 
 struct name_job {
 	struct ops_job base;
@@ -180,8 +183,7 @@ static void reply_directory(struct name_job *job)
 	node_put(n);
 }
 
-/* The node that a name means, pinned, or NULL and *ERR. */
-static struct node *node_of_name(struct name_job *job, int *err)
+static struct node *find_node(struct name_job *job, int *err)
 {
 	struct object obj;
 	struct node *n = NULL;
@@ -205,9 +207,26 @@ static struct node *node_of_name(struct name_job *job, int *err)
 		break;
 	default:
 		exists = obj.has_data;
+		n = exchange_node(job->key);
+		if (n)
+			break;
 		n = exists ? node_by_segment(NODE_SEGMENT, &obj.data) : staged_find(job->key);
 	}
 	*err = n ? 0 : exists ? -ENOMEM : -ENOENT;
+	return n;
+}
+
+/* The node that a name means, pinned, or NULL and *ERR. */
+static struct node *node_of_name(struct name_job *job, int *err)
+{
+	struct node *n;
+	uint64_t mark;
+	int tries = TRIES;
+
+	do {
+		mark = exchange_mark();
+		n = find_node(job, err);
+	} while (*err == -ENOENT && mark != exchange_mark() && --tries);	/* it may have been between two segments */
 	return n;
 }
 
@@ -364,23 +383,36 @@ static int unlink_refcount(struct name_job *job, struct object *obj)
 	return denied ? denied : store_remove(obj);
 }
 
+static int unlink_name(struct name_job *job)
+{
+	struct object obj;
+	int err = store_find(job->key, &obj);
+
+	if (err)
+		return err;
+	switch (job->name.kind) {
+	case NAME_OBJECT:
+		return unlink_object(job, &obj);
+	case NAME_REFCOUNT:
+		return unlink_refcount(job, &obj);
+	default:
+		return -EPERM;
+	}
+}
+
 static void unlink_finish(struct ops_job *base)
 {
 	struct name_job *job = (struct name_job *)base;
-	struct object obj;
+	struct exchange e;
 	int err = base->err;
 
 	if (!err && job->is_dir)
 		err = -EISDIR;
 	if (!err)
-		err = store_find(job->key, &obj);
+		err = exchange_enter(&e, job->key);
 	if (!err) {
-		if (job->name.kind == NAME_OBJECT)
-			err = unlink_object(job, &obj);
-		else if (job->name.kind == NAME_REFCOUNT)
-			err = unlink_refcount(job, &obj);
-		else
-			err = -EPERM;
+		err = unlink_name(job);
+		exchange_leave(&e);
 	}
 	ops_reply_err(base->req, -err);
 }

@@ -10,19 +10,15 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/ipc.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "attach.h"
-#include "extent.h"
 #include "log.h"
-#include "native.h"
 #include "node.h"
-#include "share.h"
 
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
 #define LINES 8			/* of a user's counters that were removed, in ten seconds */
@@ -276,6 +272,18 @@ static int check_limits(const struct sm_segment *old, size_t size)
 	return size > old->size ? check_memory(size) : 0;
 }
 
+/* OLD is removed, and ERR says why there is none in its place: one of the old size. */
+static int go_back(const struct sm_segment *old, int err, mode_t mode, struct sm_segment *out)
+{
+	int id = sm_segment_create(old->key, old->size, mode);
+
+	/* EEXIST: somebody else's object has its key now, as after any removal */
+	if ((id < 0 && id != -EEXIST) || (id >= 0 && sm_segment_stat(id, out)))
+		log_line(LOG_ERR, "segment %d, key 0x%08x: lost while its size was being changed: %s",
+			 old->id, (unsigned)old->key, strerror(-err));
+	return err;
+}
+
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out)
 {
 	int err = check_limits(old, size);
@@ -288,15 +296,7 @@ int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm
 
 	int id = create(old->key, size, mode);
 
-	if (id >= 0)
-		return sm_segment_stat(id, out);
-	err = id;
-	id = sm_segment_create(old->key, old->size, mode);
-	/* EEXIST: somebody else's object has its key now, as after any removal */
-	if ((id < 0 && id != -EEXIST) || (id >= 0 && sm_segment_stat(id, out)))
-		log_line(LOG_ERR, "segment %d, key 0x%08x: lost while its size was being changed: %s",
-			 old->id, (unsigned)old->key, strerror(-err));
-	return err;
+	return id < 0 ? go_back(old, id, mode, out) : sm_segment_stat(id, out);
 }
 
 int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg)
@@ -316,122 +316,66 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
 	return err;
 }
 
-static int fill_from_aside(void *to, size_t size, void *arg)
+int store_resize(struct aside *a, size_t size, struct sm_segment *out)
 {
-	const struct store_contents *c = arg;
+	struct sm_segment now, detached = a->old;
 
-	return extent_copy(to, c->bytes, size < c->old.size ? size : c->old.size, c->fd);
-}
+	out->id = -1;
+	detached.nattch = 0;	/* as it will be */
 
-/* Give the segment that took the old one's place its contents, owner and mode. */
-static int dress(struct store_contents *c, struct sm_segment *seg)
-{
-	int err = store_fill_segment(seg, fill_from_aside, c);
+	int err = check_limits(&detached, size);
 
 	if (!err)
-		err = sm_segment_set(seg->id, c->old.uid, c->old.gid, c->old.mode);
+		err = sm_segment_stat(a->old.id, &now);
+	if (!err && !aside_is_current(a, &now))
+		err = -EAGAIN;
+	if (!err)
+		err = sm_segment_remove(a->old.id);
+	if (err)
+		return err;
+
+	/* at once: who makes one where he finds none would have the key */
+	int id = create(a->old.key, size, 0);
+
+	aside_catch_up(a);
+	if (id == -ENOSPC)
+		id = create(a->old.key, size, 0);	/* the old one has counted until now */
+	return id < 0 ? go_back(&a->old, id, 0, out) : sm_segment_stat(id, out);
+}
+
+struct hidden {
+	struct aside *aside;
+	int id;
+};
+
+/* Attached, it need not be open to anybody any more. */
+static int hide_and_fill(void *to, size_t size, void *arg)
+{
+	const struct hidden *h = arg;
+	int err = sm_segment_set(h->id, (uid_t)-1, (gid_t)-1, 0);
+
+	return err ? err : aside_fill(to, size, h->aside);
+}
+
+/* Mode 0 keeps all out but those with CAP_IPC_OWNER, whom nothing does. A daemon without it lends itself the right. */
+static int fill_hidden(struct aside *a, struct sm_segment *seg)
+{
+	struct hidden h = { a, seg->id };
+	int err = store_fill_segment(seg, aside_fill, a);
+
+	if (err != -EACCES)
+		return err;
+	err = sm_segment_set(seg->id, (uid_t)-1, (gid_t)-1, 0600);
+	if (!err)
+		err = sm_segment_stat(seg->id, seg);
+	return err ? err : store_fill_segment(seg, hide_and_fill, &h);
+}
+
+int store_dress(struct aside *a, struct sm_segment *seg)
+{
+	int err = fill_hidden(a, seg);
+
+	if (!err)
+		err = sm_segment_set(seg->id, a->old.uid, a->old.gid, a->old.mode);
 	return err ? err : sm_segment_stat(seg->id, seg);
-}
-
-int store_resize(struct store_contents *c, size_t size, struct sm_segment *out)
-{
-	int err = store_swap(&c->old, size, 0600, out);	/* the caller's alone until it is dressed */
-
-	if (out->id < 0)
-		return err;
-
-	int undressed = dress(c, out);
-
-	if (!undressed || err)
-		return err;
-
-	struct sm_segment made = *out;
-
-	store_swap(&made, c->old.size, 0600, out);	/* go back; where that fails, it says so itself */
-	if (out->id >= 0 && dress(c, out))
-		log_line(LOG_ERR, "segment %d, key 0x%08x: its contents or owner were lost while its size was being changed",
-			 out->id, (unsigned)c->old.key);
-	return undressed;
-}
-
-static int make_room_aside(struct store_contents *c)
-{
-	c->fd = memfd_create("smfs-aside", MFD_CLOEXEC);
-	if (c->fd < 0)
-		return -errno;
-
-	int err = share_is_scarce(c->fd) ? -EMFILE : 0;
-
-	if (!err && ftruncate(c->fd, (off_t)c->old.size))
-		err = -errno;
-	c->bytes = err ? MAP_FAILED : mmap(NULL, c->old.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, c->fd, 0);
-	if (c->bytes != MAP_FAILED)
-		return 0;
-	err = err ? err : -errno;
-	close(c->fd);
-	return err;
-}
-
-/* Room in the user's share for what will be copied: FD, or if there is none the kernel's table, tells how much is data. */
-static int charge(struct store_contents *c, int fd)
-{
-	struct stat st;
-	uint64_t data = fd < 0 ? extent_bytes(c->old.id) : fstat(fd, &st) ? UINT64_MAX : (uint64_t)st.st_blocks * 512;
-	size_t bytes = data < c->old.size ? (size_t)data : c->old.size;
-	int err = share_take(c->uid, bytes);
-
-	c->charged = err ? 0 : bytes;
-	return err;
-}
-
-static int copy_aside(const void *at, struct store_contents *c)
-{
-	int fd = native_descriptor(at, &c->old);
-	int err = fd < 0 || native_is_alone(fd) ? charge(c, fd) : -EBUSY;	/* if not: open through another mount */
-
-	if (!err)
-		err = fd < 0 ? extent_copy_attached(c->bytes, at, c->old.size, c->old.id) :
-			       extent_copy(c->bytes, at, c->old.size, fd);
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
-static int copy_attached(const struct sm_segment *data, const void *at, struct store_contents *out)
-{
-	if (sm_segment_stat(data->id, &out->old) || out->old.removed || !node_same_segment(data, &out->old))
-		return -ESTALE;
-	if (out->old.nattch != 1)
-		return -EBUSY;
-
-	int err = make_room_aside(out);
-
-	if (err)
-		return err;
-	err = copy_aside(at, out);
-	if (err)
-		store_drop(out);
-	out->old.nattch = 0;	/* once we have let go */
-	return err;
-}
-
-int store_put_aside(const struct sm_segment *data, uid_t uid, struct store_contents *out)
-{
-	void *at;
-	int err = attach_map(data->id, data->size, false, &at);
-
-	if (err)
-		return err == -EIDRM ? -ESTALE : err;
-	out->uid = uid;
-	out->charged = 0;
-	err = copy_attached(data, at, out);
-	attach_unmap(at, data->size);
-	return err;
-}
-
-void store_drop(struct store_contents *c)
-{
-	munmap(c->bytes, c->old.size);
-	close(c->fd);
-	share_return(c->uid, c->charged);
 }

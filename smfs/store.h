@@ -56,31 +56,16 @@ int store_fill_segment(const struct sm_segment *seg, store_fill *fill, void *arg
  */
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out);
 
-/*
- * A data segment's bytes put aside, to be given to the one that takes its place: the old one counts against the limits for
- * as long as anybody, we too, has it attached.
- */
-struct store_contents {
-	struct sm_segment old;
-	uid_t uid;		/* whose share (share.h) the bytes are of, and how many */
-	size_t charged;
-	int fd;			/* a memfd, whose holes are the segment's */
-	void *bytes;		/* its mapping */
-};
+struct aside;
 
 /*
- * Attaches for it with the calling thread's credentials, which should be our own: that can tell holes fastest. What is data
- * counts in UID's share. Errors: EBUSY (somebody is attached), ENOSPC (beyond the share), ESTALE (gone), EIO, EACCES, ENOMEM,
- * EMFILE. To be dropped with store_drop().
+ * Replace the data segment that A was taken of by one of SIZE bytes with the same key, the calling thread's, of mode 0: nobody
+ * shall attach it before store_dress(). The caller has made sure that nobody uses the old one through us. Errors: EAGAIN
+ * (somebody came since the copy began), and those of store_swap(), OUT too.
  */
-int store_put_aside(const struct sm_segment *data, uid_t uid, struct store_contents *out);
-void store_drop(struct store_contents *c);
+int store_resize(struct aside *a, size_t size, struct sm_segment *out);
 
-/*
- * Replace that data segment by one of SIZE bytes with the same key, owner and mode, and the same contents as far as they fit.
- * The caller has made sure that nobody uses it through us. Errors: those of store_swap(); the object is then as it was,
- * under OUT if OUT->id is not -1.
- */
-int store_resize(struct store_contents *c, size_t size, struct sm_segment *out);
+/* Give SEG, which took the old one's place, its contents, owner and mode, with the credentials of aside_take(). */
+int store_dress(struct aside *a, struct sm_segment *seg);
 
 #endif

@@ -9,14 +9,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "aside.h"
+#include "exchange.h"
+#include "log.h"
 #include "staged.h"
 #include "store.h"
 
 #define CLOSE_WAIT_MS 50
 #define LONG_SIZE (4 << 20)	/* whose pages were given back in a millisecond */
+#define VISITS 8	/* copies that somebody who came and went may make in vain */
 
 static dev_t own_device;
 
@@ -68,22 +73,59 @@ static bool open_otherwise(struct node *n, unsigned mine)
 }
 
 /* What was just closed may still be attached, or have its descriptor, for an instant. */
-static int put_aside_soon(const struct sm_segment *seg, uid_t uid, struct store_contents *contents)
+static int put_aside_soon(const struct sm_segment *seg, off_t size, uid_t uid, struct aside *contents)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	int err = store_put_aside(seg, uid, contents);
+	int err = aside_take(seg, (size_t)size, uid, exchange_over(), contents);
 
 	for (int i = 0; i < CLOSE_WAIT_MS && err == -EBUSY; i++) {
 		nanosleep(&pause, NULL);
-		err = store_put_aside(seg, uid, contents);
+		err = aside_take(seg, (size_t)size, uid, exchange_over(), contents);
 	}
 	return err;
 }
 
-/* N is not open otherwise, or only by a file that has let go of its way. */
-static int exchange(struct node *n, off_t size, const struct caller *caller, bool native)
+/* It cannot be dressed, because of ERR: back to the size it had. Where that fails, it says so itself. */
+static int undo(struct aside *contents, struct sm_segment *now, const struct caller *caller, int err)
 {
-	struct store_contents contents;
+	const struct sm_segment made = *now;
+	{
+		CALLER_SCOPE(denied, caller);
+
+		if (denied)
+			return denied;
+		store_swap(&made, contents->old.size, 0, now);
+	}
+	if (now->id >= 0 && store_dress(contents, now))
+		log_line(LOG_ERR, "segment %d, key 0x%08x: its contents or owner were lost while its size was being changed",
+			 now->id, (unsigned)contents->old.key);
+	return err;
+}
+
+/* The old segment by the new one, NOW, if NOW->id is not -1. */
+static int replace(struct aside *contents, off_t size, const struct caller *caller, struct sm_segment *now)
+{
+	int err;
+
+	now->id = -1;
+	{
+		CALLER_SCOPE(denied, caller);
+
+		err = denied ? denied : store_resize(contents, (size_t)size, now);
+	}
+	if (now->id < 0)
+		return err;
+
+	int undressed = store_dress(contents, now);
+
+	return err || !undressed ? err : undo(contents, now, caller, undressed);
+}
+
+/* EAGAIN: somebody came meanwhile, and nothing is changed. */
+static int try_exchange(struct exchange *e, off_t size, const struct caller *caller, bool native)
+{
+	struct node *n = e->node;
+	struct aside contents;
 	struct sm_segment seg, now;
 	int err = node_stat(n, &seg);
 
@@ -91,24 +133,30 @@ static int exchange(struct node *n, off_t size, const struct caller *caller, boo
 		return err;
 	if (seg.removed)
 		return -EIDRM;
-	if (seg.key == IPC_PRIVATE)
-		return -EPERM;	/* its shmid is the only name it has, and another segment has another */
+	if (seg.key != e->key)
+		return -ESTALE;
 	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
 		return -EBUSY;
-	err = put_aside_soon(&seg, caller->uid, &contents);
+	err = put_aside_soon(&seg, size, caller->uid, &contents);
 	if (err)
 		return err;
-	{
-		CALLER_SCOPE(denied, caller);
-
-		err = denied ? denied : store_resize(&contents, (size_t)size, &now);
-		if (denied)
-			now.id = -1;
-	}
-	store_drop(&contents);
+	exchange_remove(e);
+	err = replace(&contents, size, caller, &now);
+	aside_drop(&contents);
 	if (now.id >= 0)
 		(native ? node_follow : node_move)(n, &now);
+	atomic_store(&n->exchanged, false);
 	return err;
+}
+
+/* N is not open otherwise, or only by a file that has let go of its way. */
+static int exchange(struct exchange *e, off_t size, const struct caller *caller, bool native)
+{
+	int err = -EAGAIN;
+
+	for (int i = 0; i < VISITS && err == -EAGAIN; i++)
+		err = try_exchange(e, size, caller, native);
+	return err == -EAGAIN ? -EBUSY : err;
 }
 
 /* Give F, which has let go of its way, one to what N's segment is now. */
@@ -121,26 +169,26 @@ static int find_way_again(struct node *n, struct file *f, const struct caller *c
 
 	if (!err)
 		err = way_get(n, &seg, at, true, &w);
-	if (!err)
-		file_swap_way(f, w);
+	file_give_way(f, err ? NULL : w);
 	return err;
 }
 
 /*
- * F's own way must be let go before its segment can be exchanged. W is kept until then, without its attachment: natively
- * the kernel goes on mapping through F what F was opened with.
+ * F's own way must be let go before its segment can be exchanged; F's requests wait for the next one. W is kept until
+ * then, without its attachment: natively the kernel goes on mapping through F what F was opened with.
  */
-static int exchange_open(struct node *n, struct file *f, off_t size, const struct caller *caller)
+static int exchange_open(struct exchange *e, struct file *f, off_t size, const struct caller *caller)
 {
+	struct node *n = e->node;
 	struct sm_segment now;
 
 	if (open_otherwise(n, 1))
 		return -EBUSY;
 
-	struct way *w = file_swap_way(f, NULL);
+	struct way *w = file_take_way(f);
 
 	if (!w)
-		return -EBUSY;	/* another thread is at it */
+		return -EIDRM;	/* it was not found again after an earlier exchange */
 
 	bool native = way_backing(w);
 
@@ -150,7 +198,7 @@ static int exchange_open(struct node *n, struct file *f, off_t size, const struc
 	}
 	way_put(n, w);
 
-	int err = exchange(n, size, caller, native);
+	int err = exchange(e, size, caller, native);
 
 	if (native) {
 		if (!err && sm_segment_stat(way_segment(w)->id, &now))
@@ -163,38 +211,73 @@ static int exchange_open(struct node *n, struct file *f, off_t size, const struc
 	return err ? err : lost;
 }
 
+/* What is still in the making; EALREADY: nothing is. */
+static int truncate_staged(struct node *n, struct file *f, off_t size, const struct caller *caller)
+{
+	struct staged *s;
+
+	if (f && file_staged(f))
+		return staged_truncate(file_staged(f), size);
+
+	int err = staged_share(n, true, caller, &s);
+
+	if (err != -EALREADY)
+		return err ? err : -EALREADY;
+	/* empty it is: with 0 this is what `>` of another shell sends, which says no size yet */
+	err = size ? staged_truncate(s, size) : 0;
+	staged_close(s);
+	return err;
+}
+
+static int zero_in_turn(struct node *n, key_t key, const struct caller *caller)
+{
+	struct exchange e;
+	int err = exchange_enter(&e, key);
+
+	if (err)
+		return err;
+	err = zero_all(n, caller);
+	exchange_leave(&e);
+	return err;
+}
+
+static int resize_in_turn(struct node *n, key_t key, struct file *f, off_t size, const struct caller *caller)
+{
+	struct sm_segment seg;
+	struct exchange e;
+	int err = exchange_begin(&e, key, n);
+
+	if (err)
+		return err;
+	err = file_check(n, true, caller);
+	if (!err)
+		err = node_stat(n, &seg);
+	if (!err && (size_t)size != seg.size)
+		err = f && !file_staged(f) ? exchange_open(&e, f, size, caller) : exchange(&e, size, caller, false);
+	exchange_leave(&e);
+	return err;
+}
+
 static int truncate_segment(struct node *n, struct file *f, off_t size, const struct caller *caller)
 {
 	struct sm_segment seg;
+	int err = truncate_staged(n, f, size, caller);
 
-	if (f && file_staged(f)) {
-		int err = staged_truncate(file_staged(f), size);
-
-		if (err != -EALREADY)
-			return err;
-	} else {
-		struct staged *s;
-		int err = staged_share(n, true, caller, &s);
-
-		if (err == -EALREADY) {
-			/* empty it is: with 0 this is what `>` of another shell sends, which says no size yet */
-			err = size ? staged_truncate(s, size) : 0;
-			staged_close(s);
-			return err;
-		}
-		if (err)
-			return err;
-	}
+	if (err != -EALREADY)
+		return err;
+	node_seen(n, &seg);
 	if (size == 0)
-		return zero_all(n, caller);
+		return zero_in_turn(n, seg.key, caller);
+	if (seg.key != IPC_PRIVATE)
+		return resize_in_turn(n, seg.key, f, size, caller);
 
-	int err = file_check(n, true, caller);
-
+	/* its shmid is the only name it has, and another segment has another; or it is removed */
+	err = file_check(n, true, caller);
 	if (!err)
 		err = node_stat(n, &seg);
 	if (err || (size_t)size == seg.size)
 		return err;
-	return f && !file_staged(f) ? exchange_open(n, f, size, caller) : exchange(n, size, caller, false);
+	return seg.removed ? -EIDRM : -EPERM;
 }
 
 bool truncate_is_long(struct node *n, off_t size)
@@ -202,6 +285,8 @@ bool truncate_is_long(struct node *n, off_t size)
 	struct sm_segment seg;
 
 	if (node_stat(n, &seg))	/* not made yet */
+		return true;
+	if (exchange_is_on(seg.key))
 		return true;
 	return size ? (size_t)size != seg.size : seg.size >= LONG_SIZE;
 }

@@ -12,6 +12,7 @@ import os
 IPC_PRIVATE = 0
 IPC_CREAT, IPC_EXCL = 0o1000, 0o2000
 SHM_RDONLY = 0o10000
+SHM_NORESERVE = 0o10000
 IPC_RMID, IPC_SET, IPC_STAT = 0, 1, 2
 SHM_STAT_ANY = 15
 SHM_DEST = 0o1000
@@ -125,6 +126,10 @@ def write(shmid, data, offset=0):
 def poke(address, data):
     """Bytes at an address that attach() gave."""
     ctypes.memmove(address, data, len(data))
+
+
+def peek(address, length):
+    return ctypes.string_at(address, length)
 
 
 def next_id(shmid):

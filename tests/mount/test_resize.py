@@ -2,12 +2,16 @@
 """truncate -s N of an object that exists: replaced by one of N bytes while nobody uses it."""
 
 import ctypes
+import errno
 import mmap
 import os
+import threading
+import time
 
 import harness
 import shm
-from case import as_uid, equal, fails, in_child, shells
+from case import all_end_well, as_uid, equal, errno_of, fails, in_child, shells, spawn
+from daemon import wait_until
 
 
 def test_its_own_size_is_nothing(m):
@@ -232,6 +236,236 @@ def test_pages_that_mincore_does_not_see(m):
         with open(log) as calls:
             equal('(INJECTED)' in calls.read(), True, 'it was asked')
     equal(m.bytes_of() == contents + b'\0' * 100000, True)
+    as_user(lambda: os.unlink(m.at('app.key:A')))
+
+
+class Truncating:
+    """CALL in a thread; afterwards, what came of it."""
+
+    def __init__(self, call, *arguments):
+        self.errno = None
+        self.thread = threading.Thread(target=self.run, args=(call, *arguments))
+
+    def run(self, *call):
+        self.errno = errno_of(*call)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join()
+
+
+def copying_takes(m, call, milliseconds=400, times=''):
+    """strace has SMFS wait as long at CALL: memfd_create, once it has attached; shmget, once it has removed."""
+    when = 'enter' if call == 'shmget' else 'exit'
+    return m.daemon.traced('-e', 'trace=' + call, '-e', 'inject=%s:delay_%s=%d%s' % (call, when, milliseconds * 1000, times))
+
+
+def until_it_copies(data):
+    wait_until(lambda: shm.stat(data).nattch, 'smfs has attached it')
+
+
+def test_who_attaches_while_it_is_copied_keeps_it(m):
+    m.key()
+    data, _ = m.make(contents=b'12345')
+    with copying_takes(m, 'memfd_create', times=':when=1'):
+        with Truncating(os.truncate, m.at('app.key:A'), 10) as truncating:
+            until_it_copies(data)
+            address = shm.attach(data)
+            shm.poke(address, b'N')
+    equal(truncating.errno, 'EBUSY')
+    equal((m.data().id, m.data().size, m.bytes_of()), (data, 5, b'N2345'))
+    shm.detach(address)
+    os.truncate(m.at('app.key:A'), 6)
+    equal(m.bytes_of(), b'N2345\0')
+    m.run('rm app.key:A')
+
+
+def test_what_is_written_while_it_is_copied_is_kept(m):
+    """By somebody who is gone again when the copy is done."""
+    m.key()
+    data, _ = m.make(contents=b'12345')
+    with copying_takes(m, 'memfd_create', times=':when=1'):
+        with Truncating(os.truncate, m.at('app.key:A'), 10) as truncating:
+            until_it_copies(data)
+            in_child(lambda: shm.write(data, b'N'))
+    equal(truncating.errno, 'OK')
+    equal(m.bytes_of(), b'N2345' + b'\0' * 5)
+    m.run('rm app.key:A')
+
+
+def count_for(m, seconds):
+    """Attach by key, count, detach, again and again; how often."""
+    key, n, end = m.keys_of()[0], 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        data = shm.find(key)
+        try:
+            address = None if data is None else shm.attach(data)
+        except OSError:     # it has just gone, or is not complete
+            address = None
+        if address:
+            n += 1
+            shm.poke(address, (int.from_bytes(shm.peek(address, 8), 'little') + 1).to_bytes(8, 'little'))
+            shm.detach(address)
+        time.sleep(.0005)
+    return n
+
+
+def test_no_count_is_lost(m):
+    m.key()
+    m.make(size=4096)
+    counted, ready = os.pipe()
+    child = spawn(lambda: os.write(ready, b'%d' % as_uid(1001, 1001, [], lambda: count_for(m, 3))))
+    truncated = 0
+    for size in range(4097, 1 << 20):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            break
+        truncated += errno_of(os.truncate, m.at('app.key:A'), size) == 'OK'
+    all_end_well([child])
+    n = int(os.read(counted, 100))
+    os.close(counted)
+    os.close(ready)
+    equal(int.from_bytes(m.bytes_of()[:8], 'little'), n, 'counts, with %d truncates' % truncated)
+    equal(n > 100 and truncated > 20, True, '%d counts, %d truncates' % (n, truncated))
+    m.run('rm app.key:A')
+
+
+def opened(m):
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    try:
+        os.pread(fd, 1, 0)
+        os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def may_write(m):
+    if not os.access(m.at('app.key:A'), os.W_OK):
+        raise PermissionError(errno.EACCES, 'access')
+
+
+def resize_while_others_come(m, call):
+    """What opens, stats and access say while smfs waits at CALL."""
+    m.key()
+    m.create('app.key:A', b'12345')
+    size = 6
+    for what in (opened, may_write, lambda m: os.stat(m.at('app.key:A'))):
+        said = set()
+        with copying_takes(m, call):
+            with Truncating(os.truncate, m.at('app.key:A'), size) as truncating:
+                while truncating.thread.is_alive():
+                    said.add(errno_of(what, m))
+                    time.sleep(.13)     # out of step with what strace delays
+        equal(('truncate', truncating.errno, 'others', said), ('truncate', 'OK', 'others', {'OK'}))
+        size += 1
+    equal(m.bytes_of()[:6], b'12345\0')
+    m.run('rm app.key:A')
+
+
+def test_opens_while_it_is_copied(m):
+    resize_while_others_come(m, 'memfd_create')
+
+
+def test_opens_between_the_two_segments(m):
+    resize_while_others_come(m, 'shmget')
+
+
+def test_an_open_waits_and_writes_to_the_new_one(m):
+    m.key()
+    m.create('app.key:A', b'12345')
+    opener = os.open(m.at('app.key:A'), os.O_RDWR)
+    for truncate, size in ((lambda: os.truncate(m.at('app.key:A'), 7), 7), (lambda: os.ftruncate(opener, 9), 9)):
+        if size == 7:
+            os.close(opener)
+        else:
+            opener = os.open(m.at('app.key:A'), os.O_RDWR)
+        data = m.data().id
+        with copying_takes(m, 'memfd_create', times=':when=1'):
+            with Truncating(truncate) as truncating:
+                until_it_copies(data)
+                fd = os.open(m.at('app.key:A'), os.O_RDWR)
+        equal(truncating.errno, 'OK')
+        equal(os.pwrite(fd, b'N', size - 1), 1)
+        equal((os.fstat(fd).st_size, m.bytes_of()[size - 1:]), (size, b'N'))
+        if not m.copying:
+            with mmap.mmap(fd, 0) as shared:
+                equal(shared[size - 1:], b'N')
+        os.close(fd)
+    os.close(opener)
+    m.run('rm app.key:A')
+
+
+def test_reads_of_the_descriptor_meanwhile(m):
+    """They wait; nothing of them is the end of the file."""
+    m.key()
+    m.create('app.key:A', b'12345')
+    m.create('app.key:B', b'abcde')
+    fd, other = os.open(m.at('app.key:A'), os.O_RDWR), os.open(m.at('app.key:B'), os.O_RDWR)
+    data = m.data().id
+    with copying_takes(m, 'memfd_create', times=':when=1'):
+        with Truncating(os.ftruncate, fd, 6) as truncating:
+            until_it_copies(data)
+            equal((os.pread(fd, 5, 0), os.copy_file_range(fd, other, 3, 1, 0)), (b'12345', 3))
+    equal((truncating.errno, m.bytes_of('app.key', 'B')), ('OK', b'234de'))
+    os.close(fd)
+    os.close(other)
+    m.run('rm app.key:A app.key:B')
+
+
+def test_reads_while_it_is_refused(m):
+    m.key()
+    data, _ = m.make(contents=b'12345')
+    address = shm.attach(data)
+    fd = os.open(m.at('app.key:A'), os.O_RDWR)
+    with Truncating(lambda: [fails('EBUSY', os.ftruncate, fd, 6) for _ in range(5)]) as truncating:
+        said = {os.pread(fd, 5, 0) for _ in range(20)}
+        while truncating.thread.is_alive():
+            said.add(os.pread(fd, 5, 0))
+    equal((truncating.errno, said), ('OK', {b'12345'}))
+    shm.detach(address)
+    os.close(fd)
+    m.run('rm app.key:A')
+
+
+SPARSE = 1 << 41    # half a minute to look through
+
+
+def make_sparse(m, places):
+    data = shm.get(m.keys_of()[0], SPARSE, shm.IPC_CREAT | shm.SHM_NORESERVE | 0o600)
+    for place in places:
+        shm.write(data, b'x', place)
+    return data
+
+
+@harness.as_user
+@harness.deadline(20)
+def test_a_huge_one_of_an_ordinary_user(m):
+    m.key()
+    for places in ([], [0, 1 << 20], [50, SPARSE - 1]):
+        m.own(make_sparse(m, places))
+        os.truncate(m.at('app.key:A'), 100)
+        equal(m.bytes_of(), bytes(120 if place in places else 0 for place in range(100)))
+        os.unlink(m.at('app.key:A'))
+
+
+@harness.unmounted
+@harness.deadline(60)
+@harness.not_under('valgrind', harness.USERS_VALGRIND)
+def test_where_the_data_of_a_huge_one_is_not_found(m):
+    """It would take too long: refused, and it says so."""
+    os.chown(m.mnt, harness.USER, harness.USER)
+    m.start(user=harness.USER, options=['-o', 'allow_other'])
+    m.daemon.may_complain = True
+
+    def as_user(call):
+        return as_uid(harness.USER, harness.USER, [], call)
+    m.key()
+    data = m.own(as_user(lambda: make_sparse(m, [SPARSE - 1])))
+    as_user(lambda: fails('EFBIG', os.truncate, m.at('app.key:A'), SPARSE - 4096))
+    equal('its size stays' in m.daemon.stderr(), True)
+    equal((m.data().id, m.data().size), (data, SPARSE))
     as_user(lambda: os.unlink(m.at('app.key:A')))
 
 
