@@ -83,17 +83,28 @@ static void mark(void *arg)
 	atomic_store(&page->magic, PAGE_MAGIC);
 }
 
+/* Memory may be short for a moment. What is not marked is not repaired, so it is worth another try. */
+static int attach_to_mark(int id, struct page **page)
+{
+	int r, tries = 0;
+
+	do
+		r = counter_attach(id, false, page, NULL);
+	while (r == -ENOMEM && ++tries < 3);
+	return r;
+}
+
 int sm_counter_create(key_t counter_key, mode_t mode, const char *path)
 {
 	struct page *page;
 	int id = sm_segment_create(counter_key, PAGE_BYTES, mode);
 
 	/*
-	 * The path is a convenience to those who list, and others may be using the counter already. So
-	 * where it cannot be recorded (a mode that keeps the maker out, no memory) the counter is made all
-	 * the same.
+	 * The mark and the path serve those who list and repair, and others may be using the counter already.
+	 * So where they cannot be recorded (a mode that keeps the maker out, no memory) the counter is made
+	 * all the same.
 	 */
-	if (id >= 0 && counter_attach(id, false, &page, NULL) == 0) {
+	if (id >= 0 && attach_to_mark(id, &page) == 0) {
 		page_touch(page, mark, &(struct marking){ page, path });
 		counter_detach(page, 0);
 	}

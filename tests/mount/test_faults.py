@@ -228,7 +228,7 @@ def buried(m, gives_up=False):
     if m.find('new.key', 'N') != (None, None):
         m.remove('new.key', 'N')        # making it succeeded and removing it did not
     if gives_up:
-        m.remove('dead.key', 'D')
+        errno_of(m.remove, 'dead.key', 'D')     # which it may be about to do all the same
         for segment in shm.listing():
             if not segment.key:         # made to try whether it can be made, or in another's place
                 shm.remove(segment.id)

@@ -390,10 +390,17 @@ static void test_failing_calls(void **state)
 	assert_int_equal(sm_segment_stat(id, &seg), 0);
 	assert_int_equal(seg.nattch, 0);
 	sm_segment_remove(id);
-	/* The path is not worth failing for. */
+	/* The path is worth another try, and not worth failing for. */
 	fault_fail(FAULT_SHMAT, 1, ENOMEM);
 	id = make("/good");
 	assert_int_equal(sm_counter_load(id, &c), 0);
+	assert_true(c.marked);
+	assert_string_equal(c.path, "/good");
+	sm_segment_remove(id);
+	fault_fail(FAULT_SHMAT, 1, EMFILE);
+	id = make("/good");
+	assert_int_equal(sm_counter_load(id, &c), 0);
+	assert_false(c.marked);
 	assert_string_equal(c.path, "");
 	sm_segment_remove(id);
 	fault_fail(FAULT_SHMGET, 1, ENOSPC);
