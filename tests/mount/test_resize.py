@@ -11,7 +11,7 @@ import time
 import harness
 import shm
 from case import all_end_well, as_uid, equal, errno_of, fails, in_child, shells, spawn
-from daemon import wait_until
+from daemon import patience, wait_until
 
 
 def test_its_own_size_is_nothing(m):
@@ -257,10 +257,11 @@ class Truncating:
         self.thread.join()
 
 
-def copying_takes(m, call, milliseconds=400, times=''):
+def copying_takes(m, call, seconds=1.5, times=''):
     """strace has SMFS wait as long at CALL: memfd_create, once it has attached; shmget, once it has removed."""
     when = 'enter' if call == 'shmget' else 'exit'
-    return m.daemon.traced('-e', 'trace=' + call, '-e', 'inject=%s:delay_%s=%d%s' % (call, when, milliseconds * 1000, times))
+    return m.daemon.traced('-e', 'trace=' + call,
+                           '-e', 'inject=%s:delay_%s=%d%s' % (call, when, patience(seconds) * 1000000, times))
 
 
 def until_it_copies(data):
@@ -353,7 +354,7 @@ def resize_while_others_come(m, call):
     size = 6
     for what in (opened, may_write, lambda m: os.stat(m.at('app.key:A'))):
         said = set()
-        with copying_takes(m, call):
+        with copying_takes(m, call, .4):
             with Truncating(os.truncate, m.at('app.key:A'), size) as truncating:
                 while truncating.thread.is_alive():
                     said.add(errno_of(what, m))
