@@ -241,6 +241,17 @@ def in_background(call):
     return thread, answer
 
 
+def served_meanwhile(m):
+    """Two others read, list and stat again and again; the seconds that the slowest time took."""
+    slowest = 0
+    for _ in range(100):
+        for who in (people.user(0, 0), people.user(*CREATOR)):
+            answer, seconds = in_child(lambda: timed(lambda: (m.read('app.key:A'), m.listing(), os.stat(m.at('app.key:A')))), who)
+            equal(answer, 'OK')
+            slowest = max(slowest, seconds)
+    return slowest
+
+
 @harness.allow_other
 @harness.deadline(60)
 def test_a_hung_file_system_blocks_only_its_caller(m):
@@ -255,12 +266,7 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
         waiting.append(in_background(lambda: in_child(lambda: timed(lambda: os.close(
             os.open(m.at('hung/c:A'), os.O_CREAT | os.O_WRONLY))), people.user(*STRANGER))))
         time.sleep(0.5)
-        slowest = 0
-        for _ in range(100):
-            for who in (people.user(0, 0), people.user(*CREATOR)):
-                answer, seconds = in_child(lambda: timed(lambda: (m.read('app.key:A'), m.listing(), os.stat(m.at('app.key:A')))), who)
-                equal(answer, 'OK')
-                slowest = max(slowest, seconds)
+        slowest = served_meanwhile(m)
         for thread, _ in waiting:
             thread.join(15)
         answers = [answer for _, got in waiting for answer, _ in got]
@@ -278,6 +284,40 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
     finally:
         hung.close()
     fails('ENOENT', os.stat, m.at('hung/a:A'))
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_every_operation_on_a_hung_file_system_blocks_only_its_caller(m):
+    """Each user has one operation, each operation a file system: nothing else is in its way, neither limits nor locks."""
+    m.daemon.may_complain = True
+    m.key()
+    foreign(m, 'app.key', 0o666)
+    calls = {'list it': lambda d: os.listdir(d), 'list below': lambda d: os.listdir(d + '/sub'),
+             'unlink': lambda d: os.unlink(d + '/a:A'), 'chmod': lambda d: os.chmod(d + '/a:A', 0o600),
+             'read .info': lambda d: open(d + '/a:A.info').close(), 'truncate': lambda d: os.truncate(d + '/a:A', 1),
+             'open': lambda d: os.close(os.open(d + '/a:A', os.O_RDWR)),
+             'create': lambda d: os.close(os.open(d + '/a:A', os.O_CREAT | os.O_WRONLY))}
+    hung = [Hung(m, 'hung%d' % number) for number in range(len(calls))]
+    try:
+        waiting = {what: in_background(lambda number=number, call=call: in_child(
+            lambda: timed(lambda: call(m.at('hung%d' % number))), people.user(3000 + number, 3000 + number)))
+            for number, (what, call) in enumerate(calls.items())}
+        time.sleep(0.5)
+        slowest = served_meanwhile(m)
+        for thread, _ in waiting.values():
+            thread.join(patience(20))
+        equal({what: [answer for answer, _ in got] for what, (_, got) in waiting.items()},
+              {what: ['ETIMEDOUT'] for what in calls})
+        times = {what: got[0][1] for what, (_, got) in waiting.items()}
+        print('     (%s; the slowest of the others took %.3f s)'
+              % (', '.join('%s %.1f s' % pair for pair in times.items()), slowest))
+        equal({what: t for what, t in times.items() if t < 4.5 or t > patience(17)}, {}, 'seconds until ETIMEDOUT')
+        if slowest > 1:
+            raise AssertionError('another user waited %.2f s' % slowest)
+    finally:
+        for one in hung:
+            one.close()
 
 
 def stats_of(m, uid, count):
