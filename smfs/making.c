@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "share.h"
 #include "store.h"
 #include "way.h"
@@ -34,6 +35,20 @@ void making_forget_bytes(struct staged *s)
 	s->memfd = -1;
 	share_return(s->creator.uid, s->charged);
 	s->charged = 0;
+}
+
+static struct staged_view view_of(const struct staged *s)
+{
+	return (struct staged_view){
+		.made = s->made, .settled = s->settled, .withdrawn = s->withdrawn, .lent = s->lent, .mode = s->mode,
+		.size = s->size, .dirty_to = s->dirty_to, .charged = s->charged, .seg = s->seg,
+	};
+}
+
+void making_show(struct staged *s)
+{
+	LOCKED(&s->view_lock);
+	s->view = view_of(s);
 }
 
 static int fill_from_memfd(void *to, size_t size, void *arg)
@@ -59,20 +74,36 @@ static int fill_from_memfd(void *to, size_t size, void *arg)
 	return 0;
 }
 
+/* Whoever looks waits for this: he would take what has another ctime, and its old mode again, for another segment. */
+static int set_mode(struct staged *s, mode_t mode)
+{
+	LOCKED(&s->view_lock);
+
+	int err = sm_segment_set(s->seg.id, (uid_t)-1, (gid_t)-1, mode);
+
+	if (!err)
+		err = sm_segment_stat(s->seg.id, &s->seg);
+	if (err)
+		return err;
+	s->lent = mode != s->mode;
+	if (s->made)
+		node_move(s->node, &s->seg);
+	s->view = view_of(s);
+	return 0;
+}
+
 /* An ordinary user's own mode may forbid even him to write: as the owner he lends himself the right. */
 static int fill_lending(struct staged *s)
 {
 	CALLER_SCOPE(denied, &s->creator);
 
-	int err = denied ? denied : sm_segment_set(s->seg.id, (uid_t)-1, (gid_t)-1, s->mode | 0600);
+	int err = denied ? denied : set_mode(s, s->mode | 0600);
 
 	if (err)
 		return err;
-	err = sm_segment_stat(s->seg.id, &s->seg);
-	if (!err)
-		err = store_fill_segment(&s->seg, fill_from_memfd, s);
+	err = store_fill_segment(&s->seg, fill_from_memfd, s);
 
-	int restored = sm_segment_set(s->seg.id, (uid_t)-1, (gid_t)-1, s->mode);
+	int restored = set_mode(s, s->mode);
 
 	return err ? err : restored;
 }
@@ -152,29 +183,42 @@ static int keep_owner(struct staged *s, const struct sm_segment *old)
 	return err;
 }
 
-static int replace(struct staged *s, size_t size)
+/* Whoever looks waits for this, which copies nothing: he would find the old one gone, and the new one not yet its owner's. */
+static int swap(struct staged *s, size_t size, bool *swapped)
 {
 	const struct sm_segment old = s->seg;
-	struct sm_segment seg;
+	struct sm_segment seg = { .id = -1 };
 	int err;
 
+	LOCKED(&s->view_lock);
 	{
 		CALLER_SCOPE(denied, &s->creator);
 
 		err = denied ? denied : store_swap(&s->seg, size, s->mode, &seg);
-		if (denied)
-			return denied;
 	}
-	if (seg.id < 0)
+	*swapped = seg.id >= 0;
+	if (!*swapped)
 		return err;
 	s->seg = seg;
 	node_move(s->node, &s->seg);
 	all_dirty(s);
 
+	int kept = keep_owner(s, &old);
+
+	s->view = view_of(s);
+	return err ? err : kept;
+}
+
+static int replace(struct staged *s, size_t size)
+{
+	bool swapped;
+	int err = swap(s, size, &swapped);
+
+	if (!swapped)
+		return err;
+
 	int unfilled = fill_segment(s);
 
-	if (!unfilled)
-		unfilled = keep_owner(s, &old);
 	if (!unfilled && !err)
 		all_clean(s);
 	return err ? err : unfilled;
@@ -198,14 +242,14 @@ static int settle(struct staged *s)
 	return err ? err : too_much ? -ENOSPC : 0;
 }
 
-/* Was what is made, and still ours alone, removed? Else *NOW is how it is. Errors, which say neither: the kernel's. */
-static int look(struct staged *s, struct sm_segment *now)
+/* Was SEG, which is ours alone, removed? Else *NOW is how it is. Errors, which say neither: the kernel's. */
+static int look(const struct sm_segment *seg, bool *removed, struct sm_segment *now)
 {
-	int err = sm_segment_stat(s->seg.id, now);
+	int err = sm_segment_stat(seg->id, now);
 
 	if (err && err != -EIDRM)
 		return err;
-	s->withdrawn = err || now->removed || !node_same_segment(&s->seg, now);
+	*removed = err || now->removed || !node_same_segment(seg, now);
 	return 0;
 }
 
@@ -217,7 +261,7 @@ static bool is_ours(const struct staged *s)
 int making_look(struct staged *s)
 {
 	struct sm_segment now;
-	int err = is_ours(s) ? look(s, &now) : 0;
+	int err = is_ours(s) ? look(&s->seg, &s->withdrawn, &now) : 0;
 
 	if (err || !is_ours(s))
 		return err;
@@ -229,8 +273,21 @@ bool making_is_withdrawn(struct staged *s)
 	struct sm_segment now;
 
 	if (is_ours(s))
-		look(s, &now);
+		look(&s->seg, &s->withdrawn, &now);
 	return s->withdrawn;
+}
+
+struct staged_view making_view(struct staged *s)
+{
+	struct sm_segment now;
+
+	LOCKED(&s->view_lock);
+
+	struct staged_view v = s->view;
+
+	if (v.made && !v.settled && !v.withdrawn)
+		look(&v.seg, &v.withdrawn, &now);
+	return v;
 }
 
 /* Bring what is made up to what was written. */
@@ -262,7 +319,7 @@ int making_commit(struct staged *s, off_t size)
 		s->verdict = err;
 	}
 	/* removed between two of our calls? Nobody else's word is taken for it: the bytes are given up with it */
-	if (err == -EIDRM && s->made && look(s, &now) == 0 && s->withdrawn)
+	if (err == -EIDRM && s->made && look(&s->seg, &s->withdrawn, &now) == 0 && s->withdrawn)
 		return 0;
 	return err;
 }

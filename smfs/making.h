@@ -15,6 +15,16 @@
 
 /* One object in the making, for the files that share the work: staged.c (who), making.c (when), staged_bytes.c (what). */
 
+/* What is shown of an object in the making. */
+struct staged_view {
+	bool made, settled, withdrawn;
+	bool lent;
+	mode_t mode;
+	off_t size, dirty_to;
+	size_t charged;
+	struct sm_segment seg;
+};
+
 struct staged {
 	/* constant */
 	key_t key;
@@ -29,6 +39,10 @@ struct staged {
 	unsigned uses;		/* of this struct; the descriptors together are one */
 	UT_hash_handle hh;
 
+	/* under view_lock, the innermost but for node.c's: for those who only look, and are not to wait for a copy */
+	pthread_mutex_t view_lock;
+	struct staged_view view;
+
 	/* under lock */
 	pthread_mutex_t lock;
 	mode_t mode;
@@ -41,6 +55,7 @@ struct staged {
 	bool withdrawn;		/* removed; what is written goes with it */
 	int verdict;		/* what commits say then: 0, or -EEXIST where somebody else had the key */
 	struct sm_segment seg;	/* if made: as we left it */
+	bool lent;		/* its mode is not the one given it, but one that lets us fill it */
 };
 
 /*
@@ -53,6 +68,12 @@ int making_look(struct staged *s);
 
 /* Was it removed, made or not? */
 bool making_is_withdrawn(struct staged *s);
+
+/* Let those who look see it as it is now. */
+void making_show(struct staged *s);
+
+/* As it was shown last, but that it was removed meanwhile is seen at once. The lock is not needed, and not waited for. */
+struct staged_view making_view(struct staged *s);
 
 /* Make it, or bring what exists up to what was written, with SIZE bytes. EEXIST is for good. */
 int making_commit(struct staged *s, off_t size);

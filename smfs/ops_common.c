@@ -43,11 +43,7 @@ static int stat_segment(struct node *n, struct stat *out)
 	if (err)
 		return err;
 	attr_segment(&seg, 0, out);
-
-	off_t size = staged_size(n);
-
-	if (size >= 0)
-		out->st_size = size;
+	staged_stat_made(n, out);
 	return 0;
 }
 

@@ -6,7 +6,9 @@
  * would say of one of that creator and mode is said here.
  *
  * `table` guards the table by key and the numbers of descriptors and uses; it is never taken while a staged object's
- * own lock is held, nor the other way round. Under a staged lock the shm calls are made, as the creator.
+ * own lock is held, nor the other way round. Under a staged lock the shm calls are made, as the creator, and all bytes
+ * are copied. So nobody who only looks waits for it, or one user's copy would hold up everybody's listings, and all
+ * threads by looking: while it is held the object is shown as it was before, or as making.c says.
  */
 #include "staged.h"
 
@@ -31,6 +33,27 @@ void staged_start(size_t size)
 	making_start(size);
 }
 
+static struct staged *hold(struct staged *s)
+{
+	pthread_mutex_lock(&s->lock);
+	return s;
+}
+
+/* What was changed is seen by all before anybody is told. */
+static void let_go(struct staged *s)
+{
+	making_show(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void let_go_of(struct staged **s)
+{
+	let_go(*s);
+}
+
+/* Hold the lock of S until the scope ends. */
+#define HELD(s) struct staged *held AUTO(let_go_of) __attribute__((unused)) = hold(s)
+
 static void staged_free(struct staged *s)
 {
 	if (!s)
@@ -39,6 +62,7 @@ static void staged_free(struct staged *s)
 	node_put(s->node);
 	caller_free(&s->creator);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->view_lock);
 	free(s->path);
 	free(s);
 }
@@ -50,10 +74,12 @@ static struct staged *staged_new(key_t key, const char *path, mode_t mode, const
 	if (!s)
 		return NULL;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->view_lock, NULL);
 	clock_gettime(CLOCK_REALTIME, &s->born);
 	s->key = key;
 	s->mode = mode;
 	s->memfd = -1;
+	making_show(s);
 	s->path = strdup(path);
 	s->node = node_staged();
 	if (!s->path || !s->node || caller_copy(&s->creator, creator)) {
@@ -82,43 +108,43 @@ static int flush_locked(struct staged *s)
 
 ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return staged_bytes_read(s, bytes, n, offset);
 }
 
 ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return staged_bytes_write(s, bytes, n, offset);
 }
 
 int staged_truncate(struct staged *s, off_t size)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return staged_bytes_truncate(s, size);
 }
 
 int staged_allocate(struct staged *s, off_t end)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return staged_bytes_truncate(s, end > s->size ? end : s->size);
 }
 
 int staged_flush(struct staged *s)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return flush_locked(s);
 }
 
 int staged_sync(struct staged *s)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return making_commit_new_bytes(s);
 }
 
 bool staged_settled(struct staged *s)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return s->settled;
 }
 
@@ -161,8 +187,15 @@ static void unuse(struct staged *s)
 
 static bool is_made(struct staged *s)
 {
-	LOCKED(&s->lock);
+	HELD(s);
 	return s->made || s->withdrawn;
+}
+
+static bool looks_made(struct staged *s)
+{
+	struct staged_view v = making_view(s);
+
+	return v.made || v.withdrawn;
 }
 
 /* One more creating descriptor of what is being made with KEY, or of a new one: 0 and *OUT. The table lock is held. */
@@ -265,7 +298,7 @@ int staged_open(key_t key, const char *path, mode_t mode, const struct caller *c
 struct node *staged_find(key_t key)
 {
 	struct staged *s = of_key(key);
-	struct node *n = s && !is_made(s) ? node_get(s->node->id) : NULL;
+	struct node *n = s && !looks_made(s) ? node_get(s->node->id) : NULL;
 
 	if (s)
 		unuse(s);
@@ -294,7 +327,7 @@ ssize_t staged_list(struct staged_name **out)
 
 	*out = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(**out));
 	for (ssize_t i = 0; i < n; i++) {
-		if (*out && !is_made(all[i])) {
+		if (*out && !looks_made(all[i])) {
 			char *path = strdup(all[i]->path);
 
 			if (path)
@@ -324,25 +357,23 @@ int staged_withdraw(key_t key, const struct caller *caller)
 		err = may_change(s, caller);
 		s->withdrawn = !err;
 	}
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	unuse(s);
 	return err;
 }
 
-static bool stat_locked(struct staged *s, struct stat *out)
+static bool stat_view(const struct staged *s, const struct staged_view *v, struct stat *out)
 {
 	struct sm_segment like = {
 		.uid = s->creator.uid, .gid = s->creator.gid,
 		.atime = s->born.tv_sec, .ctime = s->born.tv_sec,
 	};
 
-	bool withdrawn = making_is_withdrawn(s);
-
-	if (s->made && !withdrawn)
+	if (v->made && !v->withdrawn)
 		return false;
-	attr_beside(&like, attr_ino_staged(s->serial), S_IFREG | s->mode, (uint64_t)s->size, out);
-	out->st_blocks = (blkcnt_t)(s->charged / 512);
-	if (withdrawn)
+	attr_beside(&like, attr_ino_staged(s->serial), S_IFREG | v->mode, (uint64_t)v->size, out);
+	out->st_blocks = (blkcnt_t)(v->charged / 512);
+	if (v->withdrawn)
 		out->st_nlink = 0;
 	return true;
 }
@@ -353,27 +384,28 @@ bool staged_stat(struct node *n, struct stat *out)
 
 	if (!s)
 		return false;
-	pthread_mutex_lock(&s->lock);
-	bool unmade = stat_locked(s, out);
 
-	pthread_mutex_unlock(&s->lock);
+	struct staged_view v = making_view(s);
+	bool unmade = stat_view(s, &v, out);
+
 	unuse(s);
 	return unmade;
 }
 
-off_t staged_size(struct node *n)
+void staged_stat_made(struct node *n, struct stat *out)
 {
 	struct staged *s = of_node(n);
-	off_t size = -1;
 
 	if (!s)
-		return -1;
-	pthread_mutex_lock(&s->lock);
-	if (s->made && !s->settled && s->dirty_to > (off_t)s->seg.size)
-		size = s->dirty_to;
-	pthread_mutex_unlock(&s->lock);
+		return;
+
+	struct staged_view v = making_view(s);
+
+	if (v.made && !v.settled && v.dirty_to > (off_t)v.seg.size)
+		out->st_size = v.dirty_to;
+	if (v.lent)
+		out->st_mode = S_IFREG | v.mode;
 	unuse(s);
-	return size;
 }
 
 bool staged_is_long(struct node *n)
@@ -401,7 +433,7 @@ int staged_touch(struct node *n, const struct caller *caller)
 	pthread_mutex_lock(&s->lock);
 	int err = may_change(s, caller) ? 0 : making_commit_default(s);
 
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	unuse(s);
 	return err;
 }
@@ -429,7 +461,7 @@ int staged_share(struct node *n, bool write, const struct caller *caller, struct
 	pthread_mutex_lock(&s->lock);
 	int err = share_locked(s, write, caller);
 
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	if (err == -EALREADY) {
 		pthread_mutex_lock(&table);
 		if (s->descriptors)
@@ -452,7 +484,7 @@ int staged_access(struct node *n, bool write, const struct caller *caller)
 	pthread_mutex_lock(&s->lock);
 	int err = s->made && !making_is_withdrawn(s) ? -EALREADY : may_open(s, write, caller);
 
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	unuse(s);
 	return err;
 }
@@ -475,7 +507,7 @@ int staged_chmod(struct node *n, mode_t mode, const struct caller *caller)
 	pthread_mutex_lock(&s->lock);
 	int err = chmod_unmade(s, mode, caller);
 
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	unuse(s);
 	return err;
 }
@@ -491,7 +523,7 @@ int staged_chown(struct node *n, const struct caller *caller)
 
 	if (!err)
 		err = making_commit_default(s);
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	unuse(s);
 	return err;
 }
@@ -510,7 +542,7 @@ void staged_changed(struct node *n, const struct sm_segment *now)
 		s->seg.mode = now->mode;
 		s->seg.ctime = now->ctime;
 	}
-	pthread_mutex_unlock(&s->lock);
+	let_go(s);
 	unuse(s);
 }
 
@@ -523,7 +555,7 @@ int staged_close(struct staged *s)
 	int err = 0;
 
 	if (last) {	/* while it is still found, so that whoever looks finds it being made, or made */
-		LOCKED(&s->lock);
+		HELD(s);
 		err = making_commit_new_bytes(s);
 		if (!err)
 			err = making_commit_default(s);

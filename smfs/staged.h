@@ -53,6 +53,11 @@ void staged_list_free(struct staged_name *names, ssize_t n);
 /* Withdraw an object that does not exist yet, as rm does: 0, -ENOENT if there is none, -EPERM (not CALLER's to remove). */
 int staged_withdraw(key_t key, const struct caller *caller);
 
+/*
+ * staged_find(), staged_list(), staged_stat() and staged_stat_made() only look, and wait for no copy: while one is made the
+ * object is shown as it was before.
+ */
+
 /* What stat shows of N while its object does not exist, or was removed; false while it does, or if N is not being made. */
 bool staged_stat(struct node *n, struct stat *out);
 
@@ -89,8 +94,8 @@ bool staged_is_long(struct node *n);
 /* utimensat(2): makes what is not made, if N is being made and CALLER may change it. */
 int staged_touch(struct node *n, const struct caller *caller);
 
-/* The size written so far where that is more than the segment has yet, else -1. */
-off_t staged_size(struct node *n);
+/* Amend *OUT, N's segment's: of the size written so far where it has less yet, of its own mode where we have lent it another. */
+void staged_stat_made(struct node *n, struct stat *out);
 
 /* chmod(2) before the object exists; -EALREADY once it does, or if N is not being made. */
 int staged_chmod(struct node *n, mode_t mode, const struct caller *caller);

@@ -4,6 +4,7 @@
 import concurrent.futures
 import errno
 import os
+import threading
 import time
 
 import harness
@@ -444,6 +445,43 @@ def test_others_are_served_while_one_user_resizes(m):
     print('     (30 stats took %.3f s)' % took)
     if took > patience(5):
         raise AssertionError('30 stats took %.1f s' % took)
+
+
+def count_of(path, words):
+    with open(path) as log:
+        return log.read().count(words)
+
+
+def look_by_many(m, size):
+    with concurrent.futures.ThreadPoolExecutor(15) as threads:
+        seen = set(threads.map(lambda _: (os.stat(m.at('app.key:A')).st_size, os.stat(m.at('app.key:A')).st_mode), range(150)))
+    equal(seen, {(size, 0o100644)})
+    equal(m.listing(), ['app.key:A', 'app.key:A.refcount'])
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_who_only_looks_waits_for_no_copy(m):
+    """strace holds up the copying of an fsync, the first one's and that of a replacement, which is removed meanwhile."""
+    m.key()
+    sizes = 2 << 20, 3 << 20
+
+    def write():
+        fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT, 0o644)
+        for size in sizes:
+            os.pwrite(fd, b'x', size - 1)
+            os.fsync(fd)
+        equal((os.fstat(fd).st_nlink, os.fstat(fd).st_size), (0, size))
+    with m.daemon.traced('-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=%d' % patience(4e6)) as log:
+        writer = spawn(lambda: as_one(m, GREEDY, write))
+        for done, size in enumerate(sizes):
+            wait_until(lambda: count_of(log, 'pread64(') > done, 'it is being copied')
+            look_by_many(m, size)
+            if done:
+                m.remove()
+                wait_until(lambda: errno_of(os.stat, m.at('app.key:A')) == 'ENOENT', 'what the listing gave the kernel is over')
+            equal(count_of(log, '(DELAYED)'), done, 'copies that were waited for')
+        equal(os.waitpid(writer, 0)[1], 0, 'exit status of the writer')
 
 
 def test_a_share_that_is_none(m):
