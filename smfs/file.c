@@ -100,6 +100,8 @@ static int open_segment(struct file *f, const struct caller *caller)
 	if (!err)
 		err = way_get(f->node, &seg, at, writable(f->flags), &f->way);
 	f->native = !err && way_backing(f->way);
+	if (!err)
+		staged_opened(f->node);	/* one who was refused has no say */
 	return err;
 }
 

@@ -9,7 +9,7 @@
  *             So it is where somebody else has the key: what was told EEXIST is not made later, when that one has gone
  *
  * Whether anybody else has attached is read from what the kernel keeps of every attach and detach: the segment as
- * we left it and as it is now differ. The same second look tells if it was removed meanwhile; it is never made twice.
+ * we left it and as it is now differ. Its times are whole seconds, so who opened it through us is noted besides. The same second look tells if it was removed meanwhile; it is never made twice.
  */
 #include "making.h"
 
@@ -227,7 +227,7 @@ static int replace(struct staged *s, size_t size)
 static bool noticed(const struct staged *s, const struct sm_segment *now)
 {
 	return now->nattch || now->atime != s->seg.atime || now->dtime != s->seg.dtime ||
-	       now->lpid != s->seg.lpid || now->ctime != s->seg.ctime || way_opens(s->node);
+	       now->lpid != s->seg.lpid || now->ctime != s->seg.ctime || s->opened || way_opens(s->node);
 }
 
 /* The size stays from now on; what was written and is not there yet is added as far as it fits. */

@@ -34,6 +34,8 @@ struct staged {
 	struct node *node;
 	struct timespec born;
 
+	_Atomic bool opened;	/* by somebody else, once it was made; he may have closed it again */
+
 	/* under staged.c's table lock */
 	unsigned descriptors;	/* creating ones; the last one ends the making */
 	unsigned uses;		/* of this struct; the descriptors together are one */

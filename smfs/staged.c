@@ -475,6 +475,16 @@ int staged_share(struct node *n, bool write, const struct caller *caller, struct
 	return err;
 }
 
+void staged_opened(struct node *n)
+{
+	struct staged *s = of_node(n);
+
+	if (!s)
+		return;
+	s->opened = true;	/* without the lock: a copy is not waited for */
+	unuse(s);
+}
+
 int staged_access(struct node *n, bool write, const struct caller *caller)
 {
 	struct staged *s = of_node(n);

@@ -68,6 +68,9 @@ bool staged_stat(struct node *n, struct stat *out);
  */
 int staged_share(struct node *n, bool write, const struct caller *caller, struct staged **out);
 
+/* N was opened in the ordinary way: if it is being made, somebody else has taken notice from now on. */
+void staged_opened(struct node *n);
+
 /* access(2) before the object exists: 0 or -EACCES; -EALREADY once it does, or if N is not being made. */
 int staged_access(struct node *n, bool write, const struct caller *caller);
 

@@ -312,6 +312,34 @@ def test_once_opened_the_size_stays(m):
     check(m, b'abc3456789', 'opened meanwhile')
 
 
+def test_once_opened_and_closed_again_the_size_stays(m):
+    """Within the second in which it was made, by whose times alone nothing has happened."""
+    m.key()
+    for _ in range(3):
+        fd = os.open(m.at('app.key:A'), NEW)
+        os.write(fd, b'0123456789')
+        os.fsync(fd)
+        made = m.data().id
+        os.close(os.open(m.at('app.key:A'), os.O_RDONLY))
+        time.sleep(.05)     # the close is not waited for
+        equal(errno_of(os.pwrite, fd, b'more', 10), 'ENOSPC')
+        os.close(fd)
+        equal(m.data().id, made)
+        check(m, b'0123456789', 'opened and closed meanwhile')
+
+
+@harness.allow_other
+def test_who_may_not_open_it_settles_nothing(m):
+    m.key()
+    fd = os.open(m.at('app.key:A'), NEW, 0o600)
+    os.write(fd, b'0123456789')
+    os.fsync(fd)
+    equal(as_uid(1001, 1001, [], lambda: errno_of(os.open, m.at('app.key:A'), os.O_RDONLY)), 'EACCES')
+    os.pwrite(fd, b'more', 10)
+    os.close(fd)
+    check(m, b'0123456789more', 'refused meanwhile')
+
+
 def test_the_mode_is_any_new_files(m):
     m.key()
     for umask in (0, 0o022, 0o077, 0o137, 0o777):
