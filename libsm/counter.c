@@ -83,6 +83,20 @@ static void mark(void *arg)
 	atomic_store(&page->magic, PAGE_MAGIC);
 }
 
+static void mark_blank(void *arg)
+{
+	const struct marking *m = arg;
+
+	if (atomic_load(&m->page->magic) == 0)
+		mark(arg);
+}
+
+void counter_mark(struct page *page, size_t size, const char *path)
+{
+	if (size == PAGE_BYTES)
+		page_touch(page, mark_blank, &(struct marking){ page, path });
+}
+
 /* Memory may be short for a moment. What is not marked is not repaired, so it is worth another try. */
 static int attach_to_mark(int id, struct page **page)
 {

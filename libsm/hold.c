@@ -80,6 +80,7 @@ static int join_attached(struct hold *hold, key_t data_key, size_t size)
 
 static int join_once(struct hold *hold, key_t data_key, size_t size)
 {
+	size_t counter_size;
 	int r;
 
 	/* Data first: see pair_help(). */
@@ -90,9 +91,10 @@ static int join_once(struct hold *hold, key_t data_key, size_t size)
 	hold->counter_id = sm_segment_find(hold->counter_key);
 	if (hold->counter_id < 0)
 		return hold->counter_id;
-	r = counter_attach(hold->counter_id, false, &hold->page, NULL);
+	r = counter_attach(hold->counter_id, false, &hold->page, &counter_size);
 	if (r < 0)
 		return r == -EIDRM ? -EAGAIN : r;
+	counter_mark(hold->page, counter_size, NULL);
 	r = join_attached(hold, data_key, size);
 	if (r < 0)
 		counter_detach(hold->page, 0);

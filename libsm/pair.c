@@ -161,6 +161,7 @@ static int create_once(struct making *m, size_t *found)
 {
 	struct sm_segment seg;
 	struct page *page = NULL;
+	size_t counter_size;
 	int counter_id, r;
 
 	/* Said before anything is made. */
@@ -171,7 +172,7 @@ static int create_once(struct making *m, size_t *found)
 	counter_id = find_or_make_counter(m);
 	if (counter_id < 0)
 		return counter_id;
-	r = counter_attach(counter_id, false, &page, NULL);
+	r = counter_attach(counter_id, false, &page, &counter_size);
 	if (r == -EIDRM)
 		return -EAGAIN;
 	if (r < 0 && !(r == -EACCES && m->made == counter_id)) {
@@ -179,6 +180,8 @@ static int create_once(struct making *m, size_t *found)
 			take_back(m->data_key, counter_id, NULL);
 		return r;
 	}
+	if (page)
+		counter_mark(page, counter_size, m->path);
 	r = make_beside(m, counter_id, page, found);
 	if (page)
 		counter_detach(page, 0);

@@ -42,6 +42,12 @@ PRIVATE int counter_attach(int id, bool readonly, struct page **out, size_t *siz
 PRIVATE int counter_detach(struct page *page, int r);
 
 /*
+ * Mark PAGE, of an attached counter of SIZE bytes that was asked for by name, as libsm's, and record PATH (or NULL): unless
+ * it is marked, or something else stands there. Its maker may have been killed before, and what is not marked is not repaired.
+ */
+PRIVATE void counter_mark(struct page *page, size_t size, const char *path);
+
+/*
  * May ID be taken for a counter by one who was not asked for it by name? 0, -EINVAL (no), or the errors of
  * counter_attach(): it is attached, for reading, only where its size is that of libsm's. DATA_ID -1: no data.
  */

@@ -191,8 +191,13 @@ class Case:
 
     def find(self, name='app.key', proj='A'):
         """(data, counter), each a shm.Segment or None."""
+        def look(shmid):
+            try:
+                return shm.stat(shmid)
+            except OSError:
+                return None     # removed since
         ids = [shm.find(key) for key in self.keys_of(name, proj)]
-        return tuple(None if i is None else shm.stat(i) for i in ids)
+        return tuple(None if i is None else look(i) for i in ids)
 
     def data(self, name='app.key', proj='A'):
         segment = self.find(name, proj)[0]

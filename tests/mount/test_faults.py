@@ -133,7 +133,7 @@ def decrement(m):
     try:
         m.refcount('decr', 'dead.key:D')
     except OSError as e:
-        if e.errno not in (errno.ENOENT, errno.ERANGE):     # the monitor was here first
+        if e.errno not in (errno.ENOENT, errno.ERANGE, errno.EIDRM):    # the monitor was here first
             raise
 
 

@@ -322,6 +322,29 @@ static void test_an_old_programs_object_is_freed(void **state)
 	assert_int_equal(unit_segments(), 0);
 }
 
+/* Killed between making and marking the counter; others made the data, or used both. */
+static void test_an_object_whose_maker_was_killed_is_freed(void **state)
+{
+	bool freed = false;
+
+	for (int made = 0; made < 2; made++) {
+		sm_object *obj = sm_object_new(unit_key, 'R', made ? 0 : 4096);
+
+		counter = sm_segment_create(unit_counter_key('R'), SM_COUNTER_SIZE, 0600);
+		if (made)
+			sm_segment_create(unit_data_key('R'), 4096, 0600);
+		assert_int_equal(made ? sm_access(obj) : sm_create(obj), 0);
+		data = sm_segment_find(unit_data_key('R'));
+		unit_put_word(counter, 7, 1);
+		assert_int_equal(sm_counter_reap_free(counter, data, 3000, NULL, NULL, &freed), 0);
+		assert_int_equal(freed, !made);
+		if (made)
+			assert_int_equal(value(), 1);
+		sm_object_free(obj);
+	}
+	assert_int_equal(unit_segments(), 0);
+}
+
 static void test_failing_calls(void **state)
 {
 	make();
@@ -354,6 +377,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_strangers_are_left_alone),
 	UNIT(test_data_of_another_key_makes_no_counter),
 	UNIT(test_an_old_programs_object_is_freed),
+	UNIT(test_an_object_whose_maker_was_killed_is_freed),
 	UNIT(test_failing_calls),
 };
 
