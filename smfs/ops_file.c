@@ -58,7 +58,7 @@ static void reply_open(fuse_req_t req, struct file *f, struct fuse_file_info *fi
 	}
 	ops_fill_open(f, fi);
 	if (fuse_reply_open(req, fi))
-		file_close(f);	/* interrupted: the caller has no descriptor, and no release will come */
+		file_close(f);	/* the kernel could not take that in: the caller has no descriptor, and no release will come */
 }
 
 static void open_work(struct ops_job *base)

@@ -266,7 +266,7 @@ static void reply_create(struct name_job *job, struct node *n, struct file *f)
 		return;
 	}
 	ops_fill_open(f, &job->fi);
-	if (fuse_reply_create(job->base.req, &e, &job->fi)) {	/* the caller was interrupted: it has no descriptor */
+	if (fuse_reply_create(job->base.req, &e, &job->fi)) {	/* as in ops_open(): the caller has no descriptor */
 		node_forget(n->id, 1);
 		file_close(f);
 	}

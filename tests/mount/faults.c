@@ -7,16 +7,20 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
-enum kind { SHMGET, SHMAT, SHMDT, SHMCTL, RMID, MAP_FILES, REGISTER, MALLOC, MMAP, KINDS };
+enum kind { SHMGET, SHMAT, SHMDT, SHMCTL, RMID, MAP_FILES, REGISTER, MALLOC, MMAP, OPEN_REPLY, WRONG_INODE, KINDS };
 
 struct fault {
 	uint32_t every;		/* 0: none fails */
@@ -85,6 +89,17 @@ int shmctl(int id, int cmd, struct shmid_ds *ds)
 	return fails(cmd == IPC_RMID ? RMID : SHMCTL) ? -1 : next(id, cmd, ds);
 }
 
+/* A descriptor on something else of the size that this entry of map_files has. */
+static int open_another(const char *path)
+{
+	unsigned long start, end;
+	int fd = memfd_create("another", MFD_CLOEXEC);
+
+	if (sscanf(path, "/proc/self/map_files/%lx-%lx", &start, &end) != 2 || ftruncate(fd, (off_t)(end - start)))
+		abort();
+	return fd;
+}
+
 /* With 64-bit offsets this is what open(2) is called in the program. */
 int open64(const char *path, int flags, ...)
 {
@@ -95,8 +110,12 @@ int open64(const char *path, int flags, ...)
 	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
 
 	va_end(args);
-	if (strncmp(path, "/proc/self/map_files/", 21) == 0 && fails(MAP_FILES))
-		return -1;
+	if (strncmp(path, "/proc/self/map_files/", 21) == 0) {
+		if (fails(MAP_FILES))
+			return -1;
+		if (fails(WRONG_INODE))
+			return open_another(path);
+	}
 	return next(path, flags, mode);
 }
 
@@ -114,6 +133,29 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	/* FUSE_DEV_IOC_BACKING_OPEN */
 	return (request & 0xffff) == 0xe501 && fails(REGISTER) ? -1 : next(fd, request, arg);
+}
+
+static bool is_open_reply(const struct iovec *iov, int count)
+{
+	size_t open = sizeof(struct fuse_open_out), create = open + sizeof(struct fuse_entry_out);
+
+	return count == 2 && iov[0].iov_len == sizeof(struct fuse_out_header) && (iov[1].iov_len == open || iov[1].iov_len == create);
+}
+
+/* The kernel cannot take in the reply to an open: it tells us, and EIO to who asked; as where the reply is too short. */
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	NEXT(writev);
+	if (!is_open_reply(iov, count) || !fails(OPEN_REPLY))
+		return next(fd, iov, count);
+
+	int err = errno;
+	struct fuse_out_header short_one = *(struct fuse_out_header *)iov[0].iov_base;
+
+	short_one.len = sizeof(short_one);
+	next(fd, &(struct iovec){ &short_one, sizeof(short_one) }, 1);
+	errno = err;
+	return -1;
 }
 
 void *malloc(size_t n)

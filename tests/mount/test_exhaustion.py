@@ -111,7 +111,7 @@ def test_descriptors_are_short(m):
 
     def then(count, seen):
         equal((count, seen), (300, 'OK'))
-        equal(errno_of(os.truncate, m.at('app.key:A'), 100), 'OK' if m.copying else 'EMFILE', 'nothing to put contents aside with')
+        equal(errno_of(os.truncate, m.at('app.key:A'), 100), 'OK' if m.copying else 'EMFILE', 'nothing to put it aside with')
         for name in names[::30]:
             equal(as_one(m, OTHER, lambda: m.read(name + ':A')), name.encode())
         equal(as_one(m, OTHER, lambda: len(m.listing())), 602)

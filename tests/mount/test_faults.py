@@ -16,10 +16,11 @@ import time
 
 import harness
 import shm
-from case import all_end_well, equal, errno_of, short, spawn
+from case import all_end_well, equal, errno_of, fails, short, spawn
 from daemon import wait_until
 
-KINDS = ['shmget', 'shmat', 'shmdt', 'shmctl', 'rmid', 'map_files', 'register', 'malloc', 'mmap']      # as in faults.c
+KINDS = ['shmget', 'shmat', 'shmdt', 'shmctl', 'rmid', 'map_files', 'register', 'malloc', 'mmap', 'open_reply',
+         'wrong_inode']      # as in faults.c
 CONTENTS = bytes(range(256)) * 20
 PUNCH_HOLE, KEEP_SIZE = 2, 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +38,7 @@ class Faults:
             self.table = mmap.mmap(f.fileno(), 0)
         os.environ.update(LD_PRELOAD=os.environ['FAULTS'], SMFS_FAULTS=path)
         try:
-            m.start(options=['-o', 'reap'])
+            m.start(options=['-o', 'reap'] + m.options)
         finally:
             del os.environ['LD_PRELOAD'], os.environ['SMFS_FAULTS']
         m.daemon.may_complain = True        # that it copies, that memory is short
@@ -335,6 +336,41 @@ def test_a_close_without_memory_gives_back_all_the_same(m):
     faults.set('malloc', 0)
     m.run('cat app.key:A > /dev/null')
     wait_until(lambda: baseline(m)[0] == before, 'the descriptors are back', 5)
+
+
+@harness.options('-o', 'files=50')
+@harness.unmounted
+def test_an_open_that_the_kernel_is_not_told_of(m):
+    """The caller has no descriptor, and no release will come: what was opened for him is closed."""
+    m.key(), m.key('new.key')
+    m.make(contents=CONTENTS)
+    faults = Faults(m)
+    faults.set('open_reply', 1, errno.ENOMEM)
+    for name in ('app.key:A', 'app.key:A.refcount', 'app.key:A.info', '.', '.id'):
+        for _ in range(60):
+            fails('EIO', os.open, m.at(name), os.O_RDONLY)
+    fails('EIO', os.open, m.at('new.key:A'), os.O_WRONLY | os.O_CREAT, 0o640)
+    equal(faults.failed('open_reply'), 301)
+    faults.set('open_reply', 0)
+    wait_until(lambda: m.find('new.key')[0], 'closing made it', 3)
+    baseline(m)
+    equal([s.mode for s in m.find('new.key')], [0o640] * 2)
+    os.truncate(m.at('app.key:A'), 10)      # EBUSY if it were open
+    os.truncate(m.at('new.key:A'), 10)
+    m.run('rm app.key:A new.key:A')
+
+
+@harness.unmounted
+def test_a_descriptor_on_something_else(m):
+    """Whatever /proc opens: only the inode with the segment's number is the segment."""
+    m.key()
+    m.make(contents=b'segment' + b'.' * 8185)
+    faults = Faults(m)
+    faults.set('wrong_inode', 1)
+    seen = errno_of(m.read, 'app.key:A')
+    equal(seen, 'OK' if m.copying else 'ESTALE')
+    faults.set('wrong_inode', 0)
+    equal(m.read('app.key:A')[:7], b'segment')
 
 
 @harness.unmounted
