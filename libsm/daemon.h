@@ -9,8 +9,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define PRIVATE __attribute__((visibility("hidden")))
+
+/* ---- segment.c --------------------------------------------------------------------------------- */
+
+/*
+ * Attaching and detaching stamp a segment with this process' pid, in whichever thread, and so hide who came before. A number
+ * that changes when another thread than the calling one does either, and *BUSY while one is at it.
+ */
+PRIVATE uint64_t segment_stamped_elsewhere(bool *busy);
 
 /* ---- mapping.c --------------------------------------------------------------------------------- */
 

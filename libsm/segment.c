@@ -124,6 +124,24 @@ uint64_t segment_attach_mark(int id, bool *busy)
 	return mark;
 }
 
+/* Of all threads, and of this one: how many attach or detach just now, and above that how many did. */
+static _Atomic uint64_t stamping;
+static __thread uint64_t stamping_here;
+
+static void stamp(uint64_t step)
+{
+	stamping_here += step;
+	atomic_fetch_add(&stamping, step);
+}
+
+uint64_t segment_stamped_elsewhere(bool *busy)
+{
+	uint64_t elsewhere = atomic_load(&stamping) - stamping_here;
+
+	*busy = elsewhere % MARK_DONE != 0;
+	return elsewhere;
+}
+
 /* shmat says EINVAL also of a segment that is there and was truncated to nothing behind its users' backs. */
 static int no_memory_or_gone(int id)
 {
@@ -138,10 +156,12 @@ static int attach_at(int id, const void *where, int flags, void **addr)
 	void *at;
 	int err;
 
+	stamp(1);
 	atomic_fetch_add(mark, 1);
 	at = shmat(id, where, flags);
 	err = errno;
 	atomic_fetch_add(mark, MARK_DONE - 1);
+	stamp(MARK_DONE - 1);
 	if (at == (void *)-1)
 		return err == EINVAL ? no_memory_or_gone(id) : -err;
 	*addr = at;
@@ -155,7 +175,12 @@ int sm_segment_attach(int id, bool readonly, void **addr)
 
 int sm_segment_detach(const void *addr)
 {
-	return shmdt(addr) < 0 ? -errno : 0;
+	int err;
+
+	stamp(1);
+	err = shmdt(addr) < 0 ? -errno : 0;
+	stamp(MARK_DONE - 1);
+	return err;
 }
 
 static size_t whole_pages(size_t size)
@@ -230,9 +255,12 @@ int sm_segment_map(int id, size_t size, bool readonly, void **addr)
 
 int sm_segment_unmap(const void *addr, size_t size)
 {
-	if (munmap((void *)addr, whole_pages(size)) == 0)
-		return 0;
-	return sm_segment_detach(addr);
+	int err;
+
+	stamp(1);
+	err = munmap((void *)addr, whole_pages(size));
+	stamp(MARK_DONE - 1);
+	return err ? sm_segment_detach(addr) : 0;
 }
 
 int sm_segment_set(int id, uid_t uid, gid_t gid, mode_t mode)

@@ -7,6 +7,7 @@
 #include "monitor.h"
 
 #include <errno.h>
+#include <libsm/daemon.h>
 #include <libsm/sm.h>
 #include <pthread.h>
 #include <signal.h>
@@ -30,6 +31,8 @@ struct known {
 	int id;
 	struct sm_segment seg;
 	bool again;		/* look at it again, whatever its stamps say */
+	uint64_t mark;		/* segment_stamped_elsewhere() before it was looked into */
+	bool busy;
 	unsigned sweep;		/* when it was last seen */
 	UT_hash_handle hh;
 };
@@ -81,11 +84,16 @@ static void forget_gone(void)
 
 /*
  * Attaching leaves our own stamps, so what is remembered is the segment as it is afterwards; unless somebody came or went
- * since it was looked into, whom the stamps name. NATTCH is what it was before. What may not be attached tells nothing.
+ * since it was looked into, whom the stamps name, or may have named before another thread of ours left its own. NATTCH is
+ * what it was before. What may not be attached tells nothing.
  */
 static void remember(struct known *k, unsigned long nattch, bool attached)
 {
+	bool busy, hidden;
+
 	k->again = sm_segment_stat(k->id, &k->seg) || (attached && (k->seg.lpid != getpid() || k->seg.nattch != nattch));
+	hidden = k->mark != segment_stamped_elsewhere(&busy) || k->busy;
+	k->again |= attached && hidden;
 	unsettled |= k->again;
 }
 
@@ -149,6 +157,7 @@ static void examine(struct sweep *s, size_t suspects)
 			k->again = true;	/* data may come to it, which changes nothing of this one */
 			continue;
 		}
+		k->mark = segment_stamped_elsewhere(&k->busy);
 		if (needs_repair(k, seg->nattch)) {
 			s->repairs[s->due] = (struct sm_repair){ .counter_id = seg->id, .data_id = data < 0 ? -1 : data };
 			s->table[s->due++] = *seg;
