@@ -9,7 +9,8 @@
  *             So it is where somebody else has the key: what was told EEXIST is not made later, when that one has gone
  *
  * Whether anybody else has attached is read from what the kernel keeps of every attach and detach: the segment as
- * we left it and as it is now differ. Its times are whole seconds, so who opened it through us is noted besides. The same second look tells if it was removed meanwhile; it is never made twice.
+ * we left it and as it is now differ. Its times are whole seconds, so who opened it through us is noted besides. The same
+ * second look tells if it was removed meanwhile; it is never made twice.
  */
 #include "making.h"
 

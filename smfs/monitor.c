@@ -178,7 +178,8 @@ static void repair(struct sweep *s)
 		if (k && !r->freed) {
 			remember(k, s->table[i].nattch, true);
 			k->again |= r->error == -EAGAIN || r->error == -EBUSY || r->error == -ENOMEM;
-			unsettled |= r->error == -EAGAIN || r->error == -ENOMEM;	/* who keeps it busy may do so for long; his end will show */
+			/* who keeps it busy may do so for long; his end will show */
+			unsettled |= r->error == -EAGAIN || r->error == -ENOMEM;
 		}
 	}
 }

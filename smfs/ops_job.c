@@ -52,11 +52,13 @@ static void refuse(struct ops_job *job)
 	const struct pool_late *late = &job->pool.late;
 
 	if (late->why == POOL_USER_IS_FULL)
-		log_limited("a user's threads", 1, job->caller.uid, LOG_WARNING, "user %u: a request waited in vain while %u of the same user hang or take "
-			    "long, as many as -o waiting=%u allows", (unsigned)job->caller.uid, late->running, late->limit);
+		log_limited("a user's threads", 1, job->caller.uid, LOG_WARNING,
+			    "user %u: a request waited in vain while %u of the same user hang or take long, as many as "
+			    "-o waiting=%u allows", (unsigned)job->caller.uid, late->running, late->limit);
 	else if (late->why == POOL_IS_FULL)
-		log_limited("all users' threads", 1, job->caller.uid, LOG_WARNING, "user %u: a request waited in vain while %u of all users hang or take long: "
-			    "-o max_waiting=%u gives this user no thread more", (unsigned)job->caller.uid, late->running, late->limit);
+		log_limited("all users' threads", 1, job->caller.uid, LOG_WARNING,
+			    "user %u: a request waited in vain while %u of all users hang or take long: -o max_waiting=%u "
+			    "gives this user no thread more", (unsigned)job->caller.uid, late->running, late->limit);
 	ops_reply_err(job->req, late->why == POOL_STOPS ? ENOTCONN : EAGAIN);
 }
 

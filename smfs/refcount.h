@@ -18,8 +18,8 @@ int refcount_text(int counter_id, char text[REFCOUNT_TEXT_MAX]);
 int refcount_parse(const char *bytes, size_t n, enum refcount_word *word);
 
 /*
- * Do it, with the calling thread's credentials. REAP may take some seconds, and tells the log what it took off. Errors: ERANGE, EACCES, EIDRM,
- * EAGAIN.
+ * Do it, with the calling thread's credentials. REAP may take some seconds, and tells the log what it took off. Errors:
+ * ERANGE, EACCES, EIDRM, EAGAIN.
  */
 int refcount_do(const struct sm_segment *counter, enum refcount_word word);
 

@@ -15,7 +15,10 @@ struct object {
 	struct sm_segment data, counter;
 };
 
-/* Both halves of the object with this data key, as they are now. No half at all is no error. Errors: the kernel's where it does not say. */
+/*
+ * Both halves of the object with this data key, as they are now. No half at all is no error. Errors: the kernel's where it
+ * does not say.
+ */
 int store_find(key_t data_key, struct object *out);
 
 /* The object that a segment is the data of, as they are now; a segment that is none's data has no counter. The same errors. */
