@@ -10,7 +10,9 @@
 
 #include "cleanup.h"
 
-#define SLACK 1		/* seconds: the kernel's times of segments are cut off, a process' start is rounded */
+#define NS 1000000000LL
+#define TICKS_MAX 100000000000ULL	/* thirty years, and no overflow in nanoseconds */
+#define SLACK (2 * NS)	/* the kernel's times of segments are cut off to the second; and the clock may have been set since */
 
 static bool slurp(pid_t pid, const char *file, char *text, size_t size)
 {
@@ -41,16 +43,24 @@ static bool start_ticks(pid_t pid, unsigned long long *ticks)
 	return true;
 }
 
+static long long clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * NS + t.tv_nsec;
+}
+
 static bool began_by(pid_t pid, time_t when)
 {
 	unsigned long long ticks;
-	struct timespec now, since_start;
 
-	if (!start_ticks(pid, &ticks))
+	if (!start_ticks(pid, &ticks) || ticks > TICKS_MAX)
 		return false;
-	clock_gettime(CLOCK_REALTIME, &now);
-	clock_gettime(CLOCK_BOOTTIME, &since_start);
-	return now.tv_sec - since_start.tv_sec + (time_t)(ticks / (unsigned long long)sysconf(_SC_CLK_TCK)) <= when + SLACK;
+
+	long long began = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME) + (long long)ticks * (NS / sysconf(_SC_CLK_TCK));
+
+	return began <= when * NS + SLACK;
 }
 
 bool process_name(pid_t pid, time_t when, char name[PROCESS_NAME_MAX])

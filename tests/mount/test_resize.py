@@ -382,6 +382,7 @@ def test_an_open_waits_and_writes_to_the_new_one(m):
             os.close(opener)
         else:
             opener = os.open(m.at('app.key:A'), os.O_RDWR)
+        time.sleep(patience(0.5))       # smfs hears of a close after it, and strace will hold it up
         data = m.data().id
         with copying_takes(m, 'memfd_create', times=':when=1'):
             with Truncating(truncate) as truncating:
