@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sm.h"
+
 #define PRIVATE __attribute__((visibility("hidden")))
 
 /* ---- segment.c --------------------------------------------------------------------------------- */
@@ -20,6 +22,9 @@
  * that changes when another thread than the calling one does either, and *BUSY while one is at it.
  */
 PRIVATE uint64_t segment_stamped_elsewhere(bool *busy);
+
+/* Whether RMID and SET of a segment with this owner and creator are the calling thread's to do. */
+PRIVATE bool segment_may_remove(const struct sm_segment *seg);
 
 /* ---- mapping.c --------------------------------------------------------------------------------- */
 

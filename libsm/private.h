@@ -20,9 +20,6 @@
  */
 PRIVATE uint64_t segment_attach_mark(int id, bool *busy);
 
-/* Whether RMID and SET of a segment with this owner and creator are the calling thread's to do. */
-PRIVATE bool segment_may_remove(const struct sm_segment *seg);
-
 /* ---- counter.c: the counter's page ------------------------------------------------------------- */
 
 struct page {

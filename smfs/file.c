@@ -26,7 +26,6 @@
 #include "store.h"
 
 #define COPY_MOST (1 << 20)	/* at once; programs ask for the rest */
-#define LONG_SIZE (4 << 20)	/* whose pages were given back in a millisecond */
 
 struct file {
 	struct node *node;
@@ -461,7 +460,7 @@ int file_allocate(struct file *f, int mode, off_t offset, off_t length)
 
 bool file_allocation_is_long(const struct file *f, int mode, off_t length)
 {
-	return f->staged || (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && length >= LONG_SIZE);
+	return f->staged || (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && length >= FILE_LONG_HOLE);
 }
 
 off_t file_seek(struct file *f, off_t offset, int whence)

@@ -14,6 +14,8 @@
  * Open files: a segment's bytes, an object in the making, or the text of a control file. All functions are
  * thread-safe and return 0 or a negative errno.
  */
+#define FILE_LONG_HOLE (4 << 20)	/* bytes, whose pages were given back in a millisecond: not on a thread that serves all */
+
 struct file;
 
 /* Open N as CALLER, whose rights are those of shmat(2). FLAGS are open(2)'s. Errors: EACCES, ESTALE, EMFILE, ENOMEM. */

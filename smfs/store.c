@@ -7,10 +7,9 @@
 #include "store.h"
 
 #include <errno.h>
-#include <linux/capability.h>
+#include <libsm/daemon.h>
 #include <string.h>
 #include <sys/ipc.h>
-#include <sys/syscall.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,11 +22,6 @@
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
 #define LINES 8			/* of a user's counters that were removed, in ten seconds */
 #define TRIES 16		/* races with other makers of the same key that are worth losing */
-
-static uid_t effective_user(void)
-{
-	return (uid_t)syscall(SYS_geteuid);	/* the thread's own */
-}
 
 int store_find(key_t data_key, struct object *out)
 {
@@ -114,7 +108,7 @@ static void remove_if_stale(const struct sm_segment *counter, const char *path)
 {
 	if (counter->nattch || time(NULL) - counter->ctime <= STALE_COUNTER_SECONDS || sm_segment_remove(counter->id))
 		return;
-	log_limited("counters without data", LINES, effective_user(), LOG_NOTICE,
+	log_limited("counters without data", LINES, geteuid(), LOG_NOTICE,
 		    "%s:%c: a counter without data that nobody had attached (segment %d) was removed for a new object", path,
 		    sm_key_proj(sm_key_data(counter->key)), counter->id);
 }
@@ -165,24 +159,6 @@ int store_create(key_t data_key, size_t size, mode_t mode, const char *path, str
 	return sm_segment_stat(id, out);
 }
 
-static bool has_sys_admin(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-	if (syscall(SYS_capget, &header, data))
-		return false;
-	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
-}
-
-/* What shmctl(2) would say to IPC_SET and IPC_RMID; asked ahead only so that one half is not done without the other. */
-static bool may_change(const struct sm_segment *seg)
-{
-	uid_t euid = effective_user();
-
-	return euid == seg->uid || euid == seg->cuid || has_sys_admin();
-}
-
 /*
  * Is the counter to be changed along with the data? One that a stranger made beside somebody's data is no half of it, and
  * must not keep the owner from what is his. -EPERM: it is a half, and not the thread's to change.
@@ -191,7 +167,8 @@ static int counter_comes_along(const struct object *obj)
 {
 	if (!obj->has_counter)
 		return false;
-	if (!obj->has_data || may_change(&obj->counter))
+	/* asked ahead only so that one half is not done without the other */
+	if (!obj->has_data || segment_may_remove(&obj->counter))
 		return true;
 
 	uid_t maker = obj->counter.cuid;

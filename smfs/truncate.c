@@ -20,7 +20,6 @@
 #include "store.h"
 
 #define CLOSE_WAIT_MS 50
-#define LONG_SIZE (4 << 20)	/* whose pages were given back in a millisecond */
 #define VISITS 8	/* copies that somebody who came and went may make in vain */
 
 static dev_t own_device;
@@ -288,7 +287,7 @@ bool truncate_is_long(struct node *n, off_t size)
 		return true;
 	if (exchange_is_on(seg.key))
 		return true;
-	return size ? (size_t)size != seg.size : seg.size >= LONG_SIZE;
+	return size ? (size_t)size != seg.size : seg.size >= FILE_LONG_HOLE;
 }
 
 int truncate_node(struct node *n, struct file *f, off_t size, const struct caller *caller)
