@@ -117,6 +117,7 @@ def test_arguments_and_streams_are_the_commands(c):
 def test_signals_are_passed_on(c):
     path = c.key()
     for sig in signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2:
+        signal.signal(sig, signal.SIG_DFL)              # a shell's job in the background begins with some ignored
         front, _, _ = started(c, path, 'A', '100')
         front.send_signal(sig)
         assert front.wait(5) == 128 + sig
