@@ -209,6 +209,11 @@ struct node *file_node(const struct file *f)
 	return f->node;
 }
 
+uid_t file_user(const struct file *f)
+{
+	return f->uid;
+}
+
 int file_backing(const struct file *f)
 {
 	return f->way ? way_backing(f->way) : 0;
@@ -394,6 +399,9 @@ void file_give_way(struct file *f, struct way *w)
 
 bool file_waits(struct file *f)
 {
+	if (f->staged)
+		return staged_is_busy(f->staged);
+
 	LOCKED(&f->lock);
 	return f->waits;
 }
@@ -465,6 +473,9 @@ bool file_allocation_is_long(const struct file *f, int mode, off_t length)
 
 off_t file_seek(struct file *f, off_t offset, int whence)
 {
+	if (f->staged)
+		return staged_seek(f->staged, offset, whence);
+
 	struct way *w = use_way(f);
 
 	if (!w)

@@ -35,6 +35,9 @@ void file_close(struct file *f);
 
 struct node *file_node(const struct file *f);
 
+/* Whose share of open files F is of. */
+uid_t file_user(const struct file *f);
+
 /* The backing id for the reply to open, or 0. */
 int file_backing(const struct file *f);
 
@@ -84,7 +87,7 @@ struct staged *file_staged(const struct file *f);
 struct way *file_take_way(struct file *f);
 void file_give_way(struct file *f, struct way *w);
 
-/* Would a request wait for that? Then it belongs on a pool thread. */
+/* Would a request wait, for that or for a copy of what is in the making? Then it belongs on a pool thread. */
 bool file_waits(struct file *f);
 
 /*

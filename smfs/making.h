@@ -93,6 +93,7 @@ void making_start(size_t default_size);
 /* staged_bytes.c */
 ssize_t staged_bytes_write(struct staged *s, const void *bytes, size_t n, off_t offset);
 ssize_t staged_bytes_read(struct staged *s, void *bytes, size_t n, off_t offset);
+off_t staged_bytes_seek(struct staged *s, off_t offset, int whence);
 int staged_bytes_truncate(struct staged *s, off_t size);
 
 #endif

@@ -42,6 +42,7 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino);
 
 /* ops_info.c: the text of .info files, gathered on the pool */
 void ops_info_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi);	/* unpins N */
+bool ops_is_info(const struct node *n);
 void ops_info_read(fuse_req_t req, size_t size, struct fuse_file_info *fi);	/* once more, from offset 0 */
 
 /* ops_dir.c: directories */
@@ -63,7 +64,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 void ops_access(fuse_req_t req, fuse_ino_t ino, int mask);
 void ops_statfs(fuse_req_t req, fuse_ino_t ino);
 
-/* ops_file.c: open files */
+/* ops_file.c: open files, and ops_bytes.c: what is in them */
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
@@ -90,14 +91,21 @@ int ops_caller(fuse_req_t req, struct caller *c);
 /* Memory of the calling thread's own, of at least SIZE bytes, until its next call; NULL: out of memory. */
 void *ops_buffer(size_t size);
 
+/*
+ * Would whoever opens N, or asks what he may, wait until it is made, or has its other size? Then that belongs on a pool thread.
+ * Waits for nobody.
+ */
+bool ops_is_busy(struct node *n);
+
 /* What stat shows of N, which is no directory; CALLER reads the counter. Errors: ESTALE. */
 int ops_stat(struct node *n, const struct caller *caller, struct stat *out);
 
 /* Fill an entry for N and count the kernel's reference to it. Errors: ESTALE, and N is as it was. */
 int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out);
 
-/* Set up FI for the open file F. */
+/* Set up FI for the open file F; and which one that is. */
 void ops_fill_open(struct file *f, struct fuse_file_info *fi);
+struct file *ops_file(const struct fuse_file_info *fi);
 
 /* ---- ops_job.c: requests that are answered from the pool ---- */
 

@@ -187,7 +187,7 @@ static void set_slowly(fuse_req_t req, struct node *n, const struct stat *attr, 
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	struct node *n = node_get(ino);
-	struct file *f = fi ? (struct file *)(uintptr_t)fi->fh : NULL;
+	struct file *f = fi ? ops_file(fi) : NULL;
 	struct caller caller = { 0 };
 
 	if (n && is_long(n, attr, to_set)) {
@@ -204,6 +204,31 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 	node_put(n);
 }
 
+struct access_job {
+	struct ops_job base;
+	int mask;
+};
+
+static void access_work(struct ops_job *base)
+{
+	base->err = file_access(base->node, ((struct access_job *)base)->mask, &base->caller);
+}
+
+static void access_finish(struct ops_job *base)
+{
+	ops_reply_err(base->req, -base->err);
+}
+
+static void access_slowly(fuse_req_t req, struct node *n, int mask)
+{
+	struct access_job *job = ops_job_new(req, n, sizeof(*job), access_work, access_finish, NULL);
+
+	if (!job)
+		return;
+	job->mask = mask;
+	ops_job_submit_patiently(job);
+}
+
 void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
 	struct node *n = node_get(ino);
@@ -211,6 +236,10 @@ void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
 
 	if (n && is_directory(n)) {
 		ops_dir_access(req, n, mask);
+		return;
+	}
+	if (n && ops_is_busy(n)) {
+		access_slowly(req, n, mask);
 		return;
 	}
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attr.h"
+#include "exchange.h"
 #include "info.h"
 #include "refcount.h"
 #include "staged.h"
@@ -115,6 +116,16 @@ int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_par
 	return err;
 }
 
+bool ops_is_busy(struct node *n)
+{
+	struct sm_segment seg;
+
+	if (n->kind != NODE_SEGMENT)
+		return false;
+	node_seen(n, &seg);
+	return staged_is_long(n) || exchange_is_on(seg.key);
+}
+
 /* A buffer of the thread's own: nothing is allocated on the read path. */
 static pthread_key_t buffer_key;
 static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
@@ -158,4 +169,9 @@ void ops_fill_open(struct file *f, struct fuse_file_info *fi)
 	fi->parallel_direct_writes = 1;
 	fi->noflush = !file_wants_flush(f);	/* a round trip less for each close */
 	fi->keep_cache = 0;
+}
+
+struct file *ops_file(const struct fuse_file_info *fi)
+{
+	return (struct file *)(uintptr_t)fi->fh;
 }

@@ -100,7 +100,7 @@ static void read_finish(struct ops_job *base)
 		return;
 	}
 
-	struct file *f = (struct file *)(uintptr_t)job->fi.fh;
+	struct file *f = ops_file(&job->fi);
 	size_t n = job->length < job->size ? job->length : job->size;
 	char *bytes = ops_buffer(n);
 
@@ -141,6 +141,11 @@ static void submit(struct info_job *job)
 	ops_job_submit(job);
 }
 
+bool ops_is_info(const struct node *n)
+{
+	return n->kind == NODE_INFO || n->kind == NODE_ID_INFO;
+}
+
 void ops_info_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 {
 	submit(info_job(req, n, 0, fi));
@@ -148,7 +153,7 @@ void ops_info_open(fuse_req_t req, struct node *n, struct fuse_file_info *fi)
 
 void ops_info_read(fuse_req_t req, size_t size, struct fuse_file_info *fi)
 {
-	struct node *n = node_get(file_node((struct file *)(uintptr_t)fi->fh)->id);
+	struct node *n = node_get(file_node(ops_file(fi))->id);
 
 	submit(info_job(req, n, size, fi));
 }

@@ -118,6 +118,12 @@ ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset
 	return staged_bytes_write(s, bytes, n, offset);
 }
 
+off_t staged_seek(struct staged *s, off_t offset, int whence)
+{
+	HELD(s);
+	return staged_bytes_seek(s, offset, whence);
+}
+
 int staged_truncate(struct staged *s, off_t size)
 {
 	HELD(s);
@@ -146,6 +152,15 @@ bool staged_settled(struct staged *s)
 {
 	HELD(s);
 	return s->settled;
+}
+
+bool staged_is_busy(struct staged *s)
+{
+	bool busy = pthread_mutex_trylock(&s->lock);
+
+	if (!busy)
+		pthread_mutex_unlock(&s->lock);
+	return busy;
 }
 
 /* ---- by node and by key ---- */

@@ -79,6 +79,9 @@ bool staged_settled(struct staged *s);
 
 ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset);
 
+/* SEEK_DATA and SEEK_HOLE of lseek(2): all of it is data. Errors: ENXIO. */
+off_t staged_seek(struct staged *s, off_t offset, int whence);
+
 /* OFFSET -1 appends. Errors: ENOSPC (the user's share, or past the end of an object that others use), EIO; EIDRM
  * (that one is gone). */
 ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset);
@@ -90,6 +93,9 @@ int staged_allocate(struct staged *s, off_t end);
 /* A copy of a creating descriptor was closed; fsync(2). */
 int staged_flush(struct staged *s);
 int staged_sync(struct staged *s);
+
+/* Would a call for S wait, as its lock is another's? Waits for nobody. */
+bool staged_is_busy(struct staged *s);
 
 /* May calls for N take long, if it is being made: is much still to be copied, or somebody else at it? Waits for nobody. */
 bool staged_is_long(struct node *n);

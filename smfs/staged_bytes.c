@@ -195,6 +195,18 @@ ssize_t staged_bytes_read(struct staged *s, void *bytes, size_t n, off_t offset)
 	return got < 0 ? -errno : (ssize_t)n;
 }
 
+off_t staged_bytes_seek(struct staged *s, off_t offset, int whence)
+{
+	int err = making_look(s);
+	off_t size = s->settled ? (off_t)s->seg.size : s->size;
+
+	if (err)
+		return err;
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	return whence == SEEK_HOLE ? size : offset;
+}
+
 static int zero_segment(void *at, size_t size, void *unused)
 {
 	return guard_discard(at, size, true);

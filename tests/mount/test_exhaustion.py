@@ -484,6 +484,54 @@ def test_who_only_looks_waits_for_no_copy(m):
         equal(os.waitpid(writer, 0)[1], 0, 'exit status of the writer')
 
 
+CALLS = 12      # of a kind, and more than there are threads that serve
+
+
+def begin(threads, call):
+    for _ in range(CALLS):
+        thread = threading.Thread(target=call)
+        thread.start()
+        threads.append(thread)
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_who_waits_for_a_copy_waits_on_no_thread_of_others(m):
+    """strace holds up the copying of a close, and more calls for that object than there are threads that serve wait for it."""
+    m.key()
+    m.key('other')
+    m.make('other', contents=b'other')
+    size = 2 << 20
+
+    def write():
+        fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT, 0o644)
+        source = os.open(m.at('other:A'), os.O_RDONLY)
+        os.pwrite(fd, b'x', size - 1)
+        threads, done = [], []
+        begin(threads, lambda: done.append(os.close(os.dup(fd))))     # fsync(2) would keep others out in the kernel
+        wait_until(lambda: os.path.exists(m.scratch + '/held'), 'it is being copied')
+        begin(threads, lambda: done.append(os.pwrite(fd, b'y' * 5000, 5000)))
+        begin(threads, lambda: done.append(os.pread(fd, 1, size)))
+        begin(threads, lambda: done.append(os.access(m.at('app.key:A'), os.W_OK)))
+        begin(threads, lambda: done.append(os.lseek(fd, 1, os.SEEK_HOLE)))
+        begin(threads, lambda: done.append(os.copy_file_range(source, fd, 5, 0, 10)))
+        for thread in threads:
+            thread.join()
+        equal(sorted(map(str, done)), sorted(map(str, CALLS * [None, 5000, b'', True, size, 5])))
+        equal(os.pread(fd, 5001, 0), bytes(10) + b'other' + bytes(4985) + b'y')
+    with m.daemon.traced('-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=%d' % patience(4e6)) as log:
+        writer = spawn(lambda: as_one(m, GREEDY, write))
+        wait_until(lambda: count_of(log, 'pread64('), 'it is being copied')
+        open(m.scratch + '/held', 'w').close()
+        time.sleep(patience(1))
+        equal(as_one(m, OTHER, lambda: {os.stat(m.at('other:A')).st_size for _ in range(30)}), {5})
+        equal(count_of(log, '(DELAYED)'), 0, 'copies that were waited for')
+    equal(os.waitpid(writer, 0)[1], 0, 'exit status of the writer')
+    equal(m.read('app.key:A')[10:15], b'other')
+    m.remove()
+    m.remove('other')
+
+
 def test_a_share_that_is_none(m):
     for option in ('files', 'waiting', 'max_waiting'):
         for value in ('0', '-1', 'x', '', '1.5', '99999999999'):
