@@ -261,6 +261,20 @@ static int go_back(const struct sm_segment *old, int err, mode_t mode, struct sm
 	return err;
 }
 
+/* Its key is somebody else's now. What it held need not be lost with it: a segment without a key is found by its shmid. */
+static int keep_without_key(const struct sm_segment *old, struct sm_segment *out)
+{
+	int id = sm_segment_create(IPC_PRIVATE, old->size, 0);
+
+	if (id < 0 || sm_segment_stat(id, out))
+		log_line(LOG_ERR, "segment %d, key 0x%08x: lost while its size was being changed: somebody else made one with its key",
+			 old->id, (unsigned)old->key);
+	else
+		log_line(LOG_WARNING, "segment %d, key 0x%08x: somebody else made one with its key while its size was being changed: "
+			 "segment %d, without a key, has its contents", old->id, (unsigned)old->key, id);
+	return -EEXIST;
+}
+
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out)
 {
 	int err = check_limits(old, size);
@@ -317,6 +331,8 @@ int store_resize(struct aside *a, size_t size, struct sm_segment *out)
 	aside_catch_up(a);
 	if (id == -ENOSPC)
 		id = create(a->old.key, size, 0);	/* the old one has counted until now */
+	if (id == -EEXIST)
+		return keep_without_key(&a->old, out);
 	return id < 0 ? go_back(&a->old, id, 0, out) : sm_segment_stat(id, out);
 }
 

@@ -64,7 +64,7 @@ struct aside;
 /*
  * Replace the data segment that A was taken of by one of SIZE bytes with the same key, the calling thread's, of mode 0: nobody
  * shall attach it before store_dress(). The caller has made sure that nobody uses the old one through us. Errors: EAGAIN
- * (somebody came since the copy began), and those of store_swap(), OUT too.
+ * (somebody came since the copy began), and those of store_swap(), OUT too; but with EEXIST it is one without a key.
  */
 int store_resize(struct aside *a, size_t size, struct sm_segment *out);
 

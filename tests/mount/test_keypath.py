@@ -280,7 +280,7 @@ def test_a_hung_file_system_blocks_only_its_caller(m):
             raise AssertionError('another user waited %.2f s' % slowest)
         equal('did not answer in time' in m.daemon.stderr(), True, 'the log: %r' % m.daemon.stderr())
         # one of each kind in ten seconds, and this takes up to fifteen; and how many were left out
-        equal(2 <= m.daemon.stderr().count('\n') <= 6, True, 'lines: ' + m.daemon.stderr())
+        equal(2 <= m.daemon.stderr().count('\n') <= patience(6), True, 'lines: ' + m.daemon.stderr())
     finally:
         hung.close()
     fails('ENOENT', os.stat, m.at('hung/a:A'))
