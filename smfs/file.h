@@ -18,7 +18,7 @@
 
 struct file;
 
-/* Open N as CALLER, whose rights are those of shmat(2). FLAGS are open(2)'s. Errors: EACCES, ESTALE, EMFILE, ENOMEM. */
+/* Open N as CALLER, whose rights are those of shmat(2). FLAGS are open(2)'s. Errors: EACCES, ESTALE, EMFILE, ENOMEM, ETIMEDOUT, EINTR. */
 int file_open(struct node *n, int flags, const struct caller *caller, struct file **out);
 
 /* The open file of a creating descriptor; S is its staged object, NODE is unpinned by file_close(). */
@@ -91,7 +91,7 @@ void file_give_way(struct file *f, struct way *w);
 bool file_waits(struct file *f);
 
 /*
- * Attach N's segment as CALLER, who may do so or not: *AT is to be let go with sm_segment_unmap(), *SEG is what was
+ * Attach N's segment as CALLER, who may do so or not: *AT is to be let go with attach_unmap(), *SEG is what was
  * attached. Errors: EACCES, ESTALE (it is gone), ENOMEM. file_check() only asks.
  */
 int file_attach(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at);

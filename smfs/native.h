@@ -12,7 +12,8 @@
  *
  * AT is an attachment of SEG that was made as the one who asks; the calling thread needs CAP_CHECKPOINT_RESTORE or
  * CAP_SYS_ADMIN. Errors: EPERM, EMFILE; EOPNOTSUPP (not an inode that can stand for the segment: hugetlb,
- * or truncated behind its back); ESTALE (the attachment is of another segment).
+ * or truncated behind its back); ESTALE (the attachment is of another segment, or another mount's smfs is exchanging
+ * this one).
  */
 int native_descriptor(const void *at, const struct sm_segment *seg);
 
@@ -31,7 +32,7 @@ int native_start(int fuse_fd);
 
 /*
  * Make FD a backing file of the session: a backing id > 0, valid after FD is closed, until native_unregister(). Errors: EPERM
- * (needs CAP_SYS_ADMIN), EOPNOTSUPP (no session, a kernel before 6.9), ELOOP (hugetlb).
+ * (needs CAP_SYS_ADMIN), EOPNOTSUPP (no session, a kernel before 6.9, hugetlb).
  */
 int native_register(int fd);
 void native_unregister(int backing_id);

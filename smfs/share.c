@@ -16,7 +16,7 @@
 #include "log.h"
 
 #define MOST_LISTED ((size_t)64 << 20)	/* bytes: fifty listings of the most segments that Linux has without a boot option */
-#define SPARE 512	/* descriptors for key paths: 128 pool threads with a few each */
+#define SPARE 512	/* descriptors kept for key paths: some hundred at once; beyond that they are EMFILE */
 
 struct share {
 	uid_t uid;
