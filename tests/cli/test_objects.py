@@ -247,6 +247,39 @@ def test_large_objects_go_through_whole(c):
     assert c.ok('cat', path, 'A') == text
 
 
+def cut(shmid, size):
+    """The inode behind a segment gets another size, as root can give it by way of /proc/PID/map_files."""
+    address = shm.attach(shmid)
+    with open('/proc/self/maps') as maps:
+        where = [line.split()[0] for line in maps if line.startswith('%x-' % address)][0]
+    os.truncate('/proc/self/map_files/' + where, size)
+    shm.detach(address)
+
+
+def test_what_is_missing_of_a_truncated_segment(c):
+    """Attached without a reservation, what lies behind is smctl's own memory."""
+    path, out = c.key(), c.scratch + '/out'
+    c.ok('create', path, 'A', '20000')
+    c.ok('write', path, 'A', stdin='x' * 20000)
+    shmid = cli.data_of(path, 'A')
+    cut(shmid, 4096)
+    for name, args in ('%s:A' % path, [path, 'A']), ('segment %d' % shmid, ['--id', str(shmid)]):
+        ran = c.run('cat', *args)
+        assert (ran.status, len(ran.out)) == (1, 4096) and ran.out == 'x' * 4096, (ran.status, len(ran.out))
+        assert 'at byte 4096 of %s: its memory cannot be had' % name in ran.err and 'remove it' in ran.err, ran
+        with open(out, 'wb') as f:
+            assert subprocess.run([c.smctl, 'cat'] + args, stdout=f, stderr=subprocess.DEVNULL).returncode == 1
+        assert os.path.getsize(out) == 4096
+        ran = c.run('write', *args, stdin='y' * 20000)
+        assert ran.status == 1 and 'at byte 4096 of %s: its memory cannot be had' % name in ran.err, ran
+        c.ok('write', *args, stdin='x' * 4096)
+    for size in 1 << 20, 0:
+        cut(shmid, size)
+        c.bad(1, 'cannot read %s:A: its memory cannot be had' % path, 'cat', path, 'A')
+        c.bad(1, 'cannot write %s:A: its memory cannot be had' % path, 'write', path, 'A', stdin='x')
+    assert shm.stat(shmid).nattch == 0
+
+
 def test_cat_and_write_are_judged_by_the_mode(c):
     path = c.key()
     c.ok('create', path, 'A', '10', '--mode', '0600')

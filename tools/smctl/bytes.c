@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * cat, write. The kernel copies straight between the segment and the descriptor: a page that cannot be had (a
- * truncated segment, an empty pool of huge pages) is then EFAULT from read or write, and no SIGBUS.
+ * truncated segment, an empty pool of huge pages) is then EFAULT from read or write, and no SIGBUS. Of a truncated one
+ * shmat maps less than its size, and behind that lies our own memory: so what is missing is reserved (sm_segment_map).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,7 +22,7 @@ const struct flag id_flags[] = {
 static int broken(const struct target *t, size_t at, const char *what)
 {
 	if (errno == EFAULT)
-		return fail("a page of %s cannot be had, at byte %zu", target_name(t), at);
+		return fail("cannot go on at byte %zu of %s: %s", at, target_name(t), error_text(EIO));
 	return fail("cannot %s: %s", what, strerror(errno));
 }
 
@@ -75,11 +76,11 @@ static int copy(const struct target *t, bool in)
 	error = segment_of(t, &seg);
 	if (error < 0)
 		return target_fail(t, doing, error);
-	error = sm_segment_attach(seg.id, !in, &bytes);
+	error = sm_segment_map(seg.id, seg.size, !in, &bytes);
 	if (error < 0)
 		return target_fail(t, doing, error);
 	status = in ? copy_in(t, bytes, seg.size) : copy_out(t, bytes, seg.size);
-	sm_segment_detach(bytes);
+	sm_segment_unmap(bytes, seg.size);
 	return status;
 }
 

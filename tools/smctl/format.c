@@ -207,6 +207,9 @@ const char *error_text(int error)
 		return "it is gone; somebody removed it meanwhile";
 	case ENOSPC:
 		return "the system's limit on segments or on shared memory is reached (see ipcs -l)";
+	case EIO:
+		return "its memory cannot be had (it was given another size behind its users' backs, or no huge page is "
+		       "free); remove it and make it anew";
 	case EAGAIN:
 		return "it did not hold still for long enough; try again";
 	default:
