@@ -88,8 +88,11 @@ static int charge(struct aside *a)
 
 static int take(const struct sm_segment *data, size_t size, const atomic_bool *stop, struct aside *a)
 {
-	if (sm_segment_stat(data->id, &a->old) || a->old.removed || !node_same_segment(data, &a->old))
+	struct sm_segment now;
+
+	if (sm_segment_stat(data->id, &now) || now.removed || !node_same_segment(data, &now))
 		return -ESTALE;
+	a->old = now;
 	if (a->old.nattch != 1)
 		return -EBUSY;
 	a->source = native_descriptor(a->at, &a->old);

@@ -41,10 +41,10 @@ static int wait_until_none(key_t key, bool exchanging, const struct exchange *ex
 	struct timespec until;
 	int err = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += WAIT_S;
 	while (!err && find(key, exchanging, except))
-		err = atomic_load(&over) ? EINTR : pthread_cond_timedwait(&changed, &lock, &until);
+		err = atomic_load(&over) ? EINTR : pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &until);
 	return -err;
 }
 

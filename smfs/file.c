@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "cleanup.h"
 #include "copying.h"
 #include "exchange.h"
+#include "log.h"
 #include "refcount.h"
 #include "share.h"
 #include "staged.h"
@@ -192,8 +194,12 @@ struct text *file_text(struct file *f)
 
 void file_close(struct file *f)
 {
-	if (f->staged)
-		staged_close(f->staged);
+	int err = f->staged ? staged_close(f->staged) : 0;
+
+	/* there is no one left to tell; and EEXIST is no fault of the system's */
+	if (err && err != -EEXIST)
+		log_limited("new objects", 1, f->uid, LOG_WARNING, "user %u: a new object was closed and could not be made: %s",
+			    (unsigned)f->uid, strerror(-err));
 	if (f->way)
 		way_put(f->node, f->way);
 	node_put(f->node);

@@ -90,7 +90,7 @@ static int look_for_holders(const struct sm_segment *seg, struct findings *f)
 		if (f->nholders < 0 || f->hidden || sm_segment_stat(seg->id, &now) || seen >= now.nattch)
 			break;
 	}
-	return f->nholders == -ENOMEM ? -ENOMEM : 0;
+	return f->nholders < 0 && f->nholders != -EACCES ? (int)f->nholders : 0;
 }
 
 static int look(const struct info_question *q, int counter, struct findings *f)
@@ -115,8 +115,11 @@ static int look(const struct info_question *q, int counter, struct findings *f)
 	f->hugepage_err = hugepage_size(seg->id, &f->hugepage);
 	process_name(seg->cpid, seg->ctime, f->creator);
 	process_name(seg->lpid, seg->atime > seg->dtime ? seg->atime : seg->dtime, f->last);
-	if (look_for_holders(seg, f))
-		return -ENOMEM;
+
+	int err = look_for_holders(seg, f);
+
+	if (err)
+		return err;
 	if (!f->data_key)
 		return 0;
 	return keyfiles_find(q->keydir, f->data_key, *record->path ? record->path : NULL, q->named, &f->files);
@@ -248,7 +251,9 @@ static void put_holders(FILE *out, const struct sm_segment *seg, const struct fi
 		put_user(out, h->uid);
 		fputs(h->writable ? " rw\n" : " ro\n", out);
 	}
-	if (seen < seg->nattch && f->hidden)
+	if (f->nholders < 0)
+		fputs("attached: " NOT_PERMITTED "\n", out);
+	else if (seen < seg->nattch && f->hidden)
 		fprintf(out, "attached: " NOT_PERMITTED " (%u process%s)\n", f->hidden, f->hidden == 1 ? "" : "es");
 	else if (!any)
 		fputs("attached: " NOTHING "\n", out);

@@ -124,9 +124,10 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
 
 /*
  * Handing over costs more than all the rest of a lookup. So what the kernel has in its caches, which is nearly always
- * all of it, is resolved here: that never waits for a file system.
+ * all of it, is resolved here: that never waits for a file system. FINISH is done here as well, unless it WAITS.
  */
-static void resolve_and_finish(fuse_req_t req, fuse_ino_t parent, const char *name, ops_step *finish)
+static void resolve_and_finish(fuse_req_t req, fuse_ino_t parent, const char *name, ops_step *finish,
+			       bool (*waits)(const struct name_job *job))
 {
 	struct name_job *job = name_job(req, parent, name, finish);
 
@@ -134,7 +135,7 @@ static void resolve_and_finish(fuse_req_t req, fuse_ino_t parent, const char *na
 		return;
 	job->how |= KEYPATH_CACHED;
 	name_work(&job->base);
-	if (job->base.err != -EAGAIN) {
+	if (job->base.err != -EAGAIN && (job->base.err || !waits(job))) {
 		ops_job_finish(job);
 		return;
 	}
@@ -247,10 +248,15 @@ static void lookup_finish(struct ops_job *base)
 		reply_entry(job, n);
 }
 
+static bool lookup_waits(const struct name_job *job)
+{
+	return false;
+}
+
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (!is_too_long(req, name) && !ops_id_lookup(req, parent, name))
-		resolve_and_finish(req, parent, name, lookup_finish);
+		resolve_and_finish(req, parent, name, lookup_finish, lookup_waits);
 }
 
 /* ---- create ---- */
@@ -320,7 +326,7 @@ static int begin_object(struct name_job *job, struct node **n, struct file **f)
 		return err;
 	err = file_of_staged(*n, s, job->fi.flags, &job->base.caller, f);
 	if (err)
-		staged_close(s);
+		staged_abandon(s);
 	return err;
 }
 
@@ -417,8 +423,13 @@ static void unlink_finish(struct ops_job *base)
 	ops_reply_err(base->req, -err);
 }
 
+static bool unlink_waits(const struct name_job *job)
+{
+	return !job->is_dir && (exchange_is_on(job->key) || staged_key_is_busy(job->key));
+}
+
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (!is_too_long(req, name) && !ops_id_unlink(req, parent, name))
-		resolve_and_finish(req, parent, name, unlink_finish);
+		resolve_and_finish(req, parent, name, unlink_finish, unlink_waits);
 }

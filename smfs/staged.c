@@ -335,6 +335,16 @@ static ssize_t use_all(struct staged ***out)
 	return *out ? n : -ENOMEM;
 }
 
+bool staged_key_is_busy(key_t key)
+{
+	struct staged *s = of_key(key);
+	bool busy = s && staged_is_busy(s);
+
+	if (s)
+		unuse(s);
+	return busy;
+}
+
 ssize_t staged_list(struct staged_name **out)
 {
 	AUTO_FREE struct staged **all = NULL;
@@ -585,8 +595,15 @@ int staged_close(struct staged *s)
 		if (!err)
 			err = making_commit_default(s);
 	}
+	staged_abandon(s);
+	return err;
+}
+
+void staged_abandon(struct staged *s)
+{
 	pthread_mutex_lock(&table);
-	last = --s->descriptors == 0;
+	bool last = --s->descriptors == 0;
+
 	if (last) {
 		unlist(s);
 		s->node->staged = NULL;
@@ -594,5 +611,4 @@ int staged_close(struct staged *s)
 	pthread_mutex_unlock(&table);
 	if (last)
 		unuse(s);
-	return err;
 }

@@ -36,6 +36,9 @@ int staged_open(key_t key, const char *path, mode_t mode, const struct caller *c
 /* A creating descriptor was closed for good; the last one makes what is not made yet. */
 int staged_close(struct staged *s);
 
+/* The same for one that nobody has got: nothing is made. */
+void staged_abandon(struct staged *s);
+
 /* The node of the object with this key if it is being made and does not exist yet, pinned, or NULL. */
 struct node *staged_find(key_t key);
 
@@ -94,8 +97,9 @@ int staged_allocate(struct staged *s, off_t end);
 int staged_flush(struct staged *s);
 int staged_sync(struct staged *s);
 
-/* Would a call for S wait, as its lock is another's? Waits for nobody. */
+/* Would a call for S, or for what is being made with this key, wait, as its lock is another's? Waits for nobody. */
 bool staged_is_busy(struct staged *s);
+bool staged_key_is_busy(key_t key);
 
 /* May calls for N take long, if it is being made: is much still to be copied, or somebody else at it? Waits for nobody. */
 bool staged_is_long(struct node *n);

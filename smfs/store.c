@@ -333,7 +333,12 @@ int store_resize(struct aside *a, size_t size, struct sm_segment *out)
 		id = create(a->old.key, size, 0);	/* the old one has counted until now */
 	if (id == -EEXIST)
 		return keep_without_key(&a->old, out);
-	return id < 0 ? go_back(&a->old, id, 0, out) : sm_segment_stat(id, out);
+	if (id < 0)
+		return go_back(&a->old, id, 0, out);
+	err = sm_segment_stat(id, out);
+	if (err)
+		*out = (struct sm_segment){ .id = id, .key = a->old.key, .size = size };	/* it is there all the same */
+	return err;
 }
 
 struct hidden {

@@ -45,17 +45,18 @@ static int zero_all(struct node *n, const struct caller *caller)
 	return err;
 }
 
-/* Mappings made through a file count in no nattch, but /proc tells of them. */
-static bool mapped_by_others(int id)
+/* Mappings made through a file count in no nattch, but /proc tells of them: -EBUSY if another process has one. */
+static int check_mappings(int id)
 {
 	struct sm_holder *holders = NULL;
 	ssize_t n = sm_holder_list_on(id, own_device, &holders, NULL);
-	bool others = false;
+	int err = n < 0 ? (int)n : 0;
 
 	for (ssize_t i = 0; i < n; i++)
-		others |= holders[i].pid != getpid();
+		if (holders[i].pid != getpid())
+			err = -EBUSY;
 	free(holders);
-	return others;
+	return err;
 }
 
 /*
@@ -84,20 +85,23 @@ static int put_aside_soon(const struct sm_segment *seg, off_t size, uid_t uid, s
 	return err;
 }
 
-/* It cannot be dressed, because of ERR: back to the size it had. Where that fails, it says so itself. */
+/* It cannot be dressed, because of ERR: back to the size it had. */
 static int undo(struct aside *contents, struct sm_segment *now, const struct caller *caller, int err)
 {
 	const struct sm_segment made = *now;
+	int failed;
 	{
 		CALLER_SCOPE(denied, caller);
 
-		if (denied)
-			return denied;
-		store_swap(&made, contents->old.size, 0, now);
+		failed = denied ? denied : store_swap(&made, contents->old.size, 0, now);
 	}
-	if (now->id >= 0 && store_dress(contents, now))
+	if (now->id >= 0)
+		failed = store_dress(contents, now);
+	if (failed)
 		log_line(LOG_ERR, "segment %d, key 0x%08x: its contents or owner were lost while its size was being changed",
-			 now->id, (unsigned)contents->old.key);
+			 contents->old.id, (unsigned)contents->old.key);
+	if (now->id < 0 && sm_segment_stat(made.id, now))
+		now->id = -1;	/* else it could not be removed, and has the key */
 	return err;
 }
 
@@ -117,7 +121,7 @@ static int replace(struct aside *contents, off_t size, const struct caller *call
 
 	int undressed = store_dress(contents, now);
 
-	return err || !undressed ? err : undo(contents, now, caller, undressed);
+	return undressed ? undo(contents, now, caller, err ? err : undressed) : err;
 }
 
 /* EAGAIN: somebody came meanwhile, and nothing is changed. */
@@ -134,8 +138,9 @@ static int try_exchange(struct exchange *e, off_t size, const struct caller *cal
 		return -EIDRM;
 	if (seg.key != e->key)
 		return -ESTALE;
-	if (open_otherwise(n, 0) || mapped_by_others(seg.id))
-		return -EBUSY;
+	err = open_otherwise(n, 0) ? -EBUSY : check_mappings(seg.id);
+	if (err)
+		return err;
 	err = put_aside_soon(&seg, size, caller->uid, &contents);
 	if (err)
 		return err;

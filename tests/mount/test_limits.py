@@ -109,10 +109,12 @@ def test_beyond_the_largest_segment(m):
 
 @harness.options('-o', 'size=64K')
 def test_a_default_size_that_is_too_large(m):
+    m.daemon.may_complain = True
     m.key()
     limit('shmmax', 65535)
     equal(m.sh('touch app.key:A').status != 0, True, 'touch of a default size beyond SHMMAX must fail')
     equal(m.find()[0], None)
+    wait_until(lambda: 'was closed and could not be made: Invalid argument' in m.daemon.stderr(), 'the log says so')
     m.run('rm -f *; printf small > app.key:A')
     equal(m.bytes_of(), b'small')
     m.run('rm app.key:A')

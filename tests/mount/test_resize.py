@@ -395,6 +395,31 @@ def test_somebody_makes_one_between_the_two(m):
     m.run('rm .id/%d app.key:A' % kept.id)
 
 
+@harness.deadline(120)
+def test_from_any_call_on_the_kernel_refuses(m):
+    """The Nth and all later calls of a kind fail: the contents are as they were, or of the other size, or the log says that they are lost."""
+    m.daemon.may_complain = True
+    m.key()
+    failed = 0
+    for call, most in ('shmctl', 24), ('shmat', 5), ('shmget', 6):
+        for nth in range(1, most + 1):
+            m.create('app.key:A', b'12345')
+            logged = m.daemon.stderr()
+            with m.daemon.traced('-e', 'trace=' + call, '-e', 'inject=%s:error=ENOMEM:when=%d+' % (call, nth)):
+                answer = errno_of(os.truncate, m.at('app.key:A'), 9)
+            failed += answer != 'OK'
+            try:
+                seen = m.bytes_of()
+            except OSError:
+                seen = None
+            if 'lost' not in m.daemon.stderr()[len(logged):]:
+                equal((nth, call, answer, seen in (b'12345', b'12345' + bytes(4))), (nth, call, answer, True), 'contents are whole')
+            m.remove()
+            for probe in shm.listing():     # of whether there is memory, which strace kept from being removed
+                shm.remove(probe.id)
+    equal(failed > 10, True, '%d failed' % failed)
+
+
 def test_an_open_waits_and_writes_to_the_new_one(m):
     m.key()
     m.create('app.key:A', b'12345')
