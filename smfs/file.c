@@ -98,6 +98,8 @@ static int open_segment(struct file *f, const struct caller *caller)
 	if (err)
 		return err == -EALREADY ? 0 : err;
 	err = file_attach(f->node, writable(f->flags), caller, &seg, &at);
+	if (err == -ENOENT)	/* it was being made, and was not: the name is looked up again */
+		err = -ESTALE;
 	if (!err)
 		err = way_get(f->node, &seg, at, writable(f->flags), &f->way);
 	f->native = !err && way_backing(f->way);

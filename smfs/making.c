@@ -132,6 +132,17 @@ static void all_dirty(struct staged *s)
 	s->dirty_to = s->size;
 }
 
+/* Was SEG, which is ours alone, removed? Else *NOW is how it is. Errors, which say neither: the kernel's. */
+static int look(const struct sm_segment *seg, bool *removed, struct sm_segment *now)
+{
+	int err = sm_segment_stat(seg->id, now);
+
+	if (err && err != -EIDRM)
+		return err;
+	*removed = err || now->removed || !node_same_segment(seg, now);
+	return 0;
+}
+
 static int take_back(struct staged *s)
 {
 	struct object obj;
@@ -141,7 +152,17 @@ static int take_back(struct staged *s)
 		return denied;
 	int err = store_find(s->key, &obj);
 
+	if (!err && obj.has_data && obj.data.id != s->seg.id)
+		return -EEXIST;	/* another one has come in its place */
 	return err ? err : store_remove(&obj);
+}
+
+/* Made, and removed again by whoever saw it before it was filled: as if it had been removed later. */
+static bool was_removed(struct staged *s)
+{
+	struct sm_segment now;
+
+	return s->seg.id >= 0 && look(&s->seg, &s->withdrawn, &now) == 0 && s->withdrawn;
 }
 
 static int make(struct staged *s, size_t size)
@@ -153,10 +174,14 @@ static int make(struct staged *s, size_t size)
 
 		err = denied ? denied : store_create(s->key, size, s->mode, s->path, &s->seg);
 	}
+	if (err == -EIDRM && was_removed(s))
+		return 0;
 	if (err)
 		return err;
 	all_dirty(s);
 	err = fill_segment(s);
+	if (err == -EIDRM && was_removed(s))
+		return 0;
 	if (err) {
 		take_back(s);
 		return err;
@@ -241,17 +266,6 @@ static int settle(struct staged *s)
 	making_forget_bytes(s);
 	s->settled = true;
 	return err ? err : too_much ? -ENOSPC : 0;
-}
-
-/* Was SEG, which is ours alone, removed? Else *NOW is how it is. Errors, which say neither: the kernel's. */
-static int look(const struct sm_segment *seg, bool *removed, struct sm_segment *now)
-{
-	int err = sm_segment_stat(seg->id, now);
-
-	if (err && err != -EIDRM)
-		return err;
-	*removed = err || now->removed || !node_same_segment(seg, now);
-	return 0;
 }
 
 static bool is_ours(const struct staged *s)

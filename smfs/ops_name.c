@@ -371,8 +371,16 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 
 static int unlink_object(struct name_job *job, struct object *obj)
 {
-	if (!obj->has_data)
-		return staged_withdraw(job->key, &job->base.caller);
+	if (!obj->has_data) {
+		int err = staged_withdraw(job->key, &job->base.caller);
+
+		if (err == -ENOENT)	/* no more: it may have been made this instant */
+			err = store_find(job->key, obj);
+		else
+			return err;
+		if (err || !obj->has_data)
+			return err ? err : -ENOENT;
+	}
 
 	CALLER_SCOPE(denied, &job->base.caller);
 

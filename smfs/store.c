@@ -133,11 +133,22 @@ static int provide_counter(key_t counter_key, mode_t mode, const char *path, int
 	return -EEXIST;
 }
 
+/* With an error, *OUT says what was made: it may be there all the same. */
+static int stat_new(int id, key_t key, size_t size, struct sm_segment *out)
+{
+	int err = sm_segment_stat(id, out);
+
+	if (err)
+		*out = (struct sm_segment){ .id = id, .key = key, .size = size };
+	return err;
+}
+
 int store_create(key_t data_key, size_t size, mode_t mode, const char *path, struct sm_segment *out)
 {
 	struct object obj;
 	int counter, err = store_find(data_key, &obj);
 
+	out->id = -1;
 	if (err)
 		return err;
 	if (obj.has_data || (obj.has_counter && !is_counter(&obj.counter)))
@@ -156,7 +167,7 @@ int store_create(key_t data_key, size_t size, mode_t mode, const char *path, str
 			sm_segment_remove(counter);
 		return id;
 	}
-	return sm_segment_stat(id, out);
+	return stat_new(id, data_key, size, out);
 }
 
 /*
@@ -335,10 +346,7 @@ int store_resize(struct aside *a, size_t size, struct sm_segment *out)
 		return keep_without_key(&a->old, out);
 	if (id < 0)
 		return go_back(&a->old, id, 0, out);
-	err = sm_segment_stat(id, out);
-	if (err)
-		*out = (struct sm_segment){ .id = id, .key = a->old.key, .size = size };	/* it is there all the same */
-	return err;
+	return stat_new(id, a->old.key, size, out);
 }
 
 struct hidden {

@@ -7,6 +7,7 @@
 #include "truncate.h"
 
 #include <errno.h>
+#include <libsm/daemon.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <syslog.h>
@@ -245,19 +246,37 @@ static int zero_in_turn(struct node *n, key_t key, const struct caller *caller)
 	return err;
 }
 
-static int resize_in_turn(struct node *n, key_t key, struct file *f, off_t size, const struct caller *caller)
+/* The kernel says so, too, but only when all is copied, for which others wait. */
+static int may_remove(const struct sm_segment *seg, const struct caller *caller)
+{
+	CALLER_SCOPE(denied, caller);
+
+	return denied ? denied : segment_may_remove(seg) ? 0 : -EPERM;
+}
+
+static int resize(struct exchange *e, struct file *f, off_t size, const struct caller *caller)
 {
 	struct sm_segment seg;
+	int err = file_check(e->node, true, caller);
+
+	if (!err)
+		err = node_stat(e->node, &seg);
+	if (err || (size_t)size == seg.size)
+		return err;
+	err = may_remove(&seg, caller);
+	if (err)
+		return err;
+	return f && !file_staged(f) ? exchange_open(e, f, size, caller) : exchange(e, size, caller, false);
+}
+
+static int resize_in_turn(struct node *n, key_t key, struct file *f, off_t size, const struct caller *caller)
+{
 	struct exchange e;
 	int err = exchange_begin(&e, key, n);
 
 	if (err)
 		return err;
-	err = file_check(n, true, caller);
-	if (!err)
-		err = node_stat(n, &seg);
-	if (!err && (size_t)size != seg.size)
-		err = f && !file_staged(f) ? exchange_open(&e, f, size, caller) : exchange(&e, size, caller, false);
+	err = resize(&e, f, size, caller);
 	exchange_leave(&e);
 	return err;
 }

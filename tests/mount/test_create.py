@@ -3,6 +3,7 @@
 
 import os
 import struct
+import threading
 import time
 
 import harness
@@ -659,6 +660,33 @@ def test_bytes_in_the_making_are_given_back(m):
         m.create('app.key:A', b'x' * (4 << 20))
         gone(m)
     m.daemon.must_not_grow(before, 21 << 10)     # a request buffer of 2 MiB for each thread; all bytes are 32 MiB
+
+
+def test_removed_while_it_is_filled(m):
+    """By rm, by ipcrm: as any unlinked file, and it does not come back when it is closed."""
+    m.key()
+    for remove in (lambda: os.unlink(m.at('app.key:A')), m.remove):
+        with m.daemon.traced('-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=1000000'):
+            fd = os.open(m.at('app.key:A'), NEW)
+            equal(os.pwrite(fd, b'x', (2 << 20) - 1), 1)
+            said = []
+            thread = threading.Thread(target=lambda: said.append((errno_of(os.fsync, fd), errno_of(os.close, fd))))
+            thread.start()
+            wait_until(lambda: m.find()[0] is not None, 'it is being filled')
+            remove()
+            thread.join()
+        equal(said, [('OK', 'OK')])
+        time.sleep(0.2)     # no sign of what must not happen: smfs hears of the close after it
+        equal(m.find()[0], None)
+        m.run('rm -f app.key:A.refcount')
+
+
+def test_removed_while_its_last_close_makes_it(m):
+    m.key()
+    with m.daemon.traced('-e', 'trace=shmget', '-e', 'inject=shmget:delay_enter=200000'):
+        os.close(os.open(m.at('app.key:A'), NEW))
+        os.unlink(m.at('app.key:A'))
+    equal(m.find(), (None, None))
 
 
 @harness.options('-o', 'staged=1M')

@@ -6,6 +6,7 @@ import os
 import harness
 import shm
 from case import equal, errno_of, fails, shells
+from daemon import wait_until
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 

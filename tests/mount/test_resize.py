@@ -375,6 +375,18 @@ def test_opens_between_the_two_segments(m):
     resize_while_others_come(m, 'shmget')
 
 
+@harness.allow_other
+def test_who_may_write_and_not_remove_copies_nothing(m):
+    """For a copy all others wait, and he could ask for one again and again."""
+    m.key()
+    data, _ = m.make(contents=b'12345', mode=0o666)
+    with m.daemon.traced('-e', 'trace=memfd_create') as log:
+        as_uid(1001, 1001, [], lambda: fails('EPERM', os.truncate, m.at('app.key:A'), 10))
+    with open(log) as traced:
+        equal('memfd_create' in traced.read(), False)
+    equal((m.data().id, m.bytes_of()), (data, b'12345'))
+
+
 def test_somebody_makes_one_between_the_two(m):
     """His is the name then; the contents have lost it, and nothing else."""
     m.daemon.may_complain = True
