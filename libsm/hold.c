@@ -47,7 +47,7 @@ static int attach_data(struct hold *hold, size_t size)
 	hold->size = seg.size;
 	if (seg.size < size)
 		return -EINVAL;
-	r = sm_segment_attach(hold->data_id, false, &hold->data);
+	r = segment_attach_reserved(hold->data_id, seg.size, &hold->data, &hold->reserved);
 	return r == -EIDRM ? -EAGAIN : r;
 }
 
@@ -74,7 +74,7 @@ static int join_attached(struct hold *hold, key_t data_key, size_t size)
 		r = -EAGAIN;
 	}
 	if (r < 0)
-		sm_segment_detach(hold->data);
+		segment_detach_reserved(hold->data, hold->reserved);
 	return r;
 }
 
@@ -176,11 +176,11 @@ void hold_leave(struct hold *hold)
 	hold_delist(hold);
 	if (hold_is_mine(hold)) {
 		leave_word(hold);
-		sm_segment_detach(hold->data);
+		segment_detach_reserved(hold->data, hold->reserved);
 		counter_detach(hold->page, 0);
 	} else {
 		/* A forked child: the counter was not inherited, its reference is the parent's. */
-		sm_segment_detach(hold->data);
+		segment_detach_reserved(hold->data, hold->reserved);
 	}
 	*hold = (struct hold){ 0 };
 }

@@ -20,6 +20,13 @@
  */
 PRIVATE uint64_t segment_attach_mark(int id, bool *busy);
 
+/*
+ * sm_segment_attach() of segment ID, of SIZE bytes, for reading and writing, but what is missing of a truncated one is
+ * reserved, and stays inaccessible; a longer one is attached as it is. *RESERVED is for segment_detach_reserved().
+ */
+PRIVATE int segment_attach_reserved(int id, size_t size, void **addr, size_t *reserved);
+PRIVATE void segment_detach_reserved(const void *addr, size_t reserved);
+
 /* ---- counter.c: the counter's page ------------------------------------------------------------- */
 
 struct page {
@@ -77,6 +84,7 @@ struct hold {
 	key_t counter_key;
 	int data_id, counter_id;
 	void *data;
+	size_t reserved;		/* see segment_attach_reserved() */
 	struct page *page;		/* not mapped in a forked child */
 	size_t size;
 	struct hold *next;

@@ -253,6 +253,45 @@ int sm_segment_map(int id, size_t size, bool readonly, void **addr)
 	return -EIO;
 }
 
+/* Can this not be grown because less than WHOLE bytes are mapped at AT (EFAULT, as above)? */
+static bool is_short(char *at, size_t whole)
+{
+	size_t page = whole_pages(1);
+	char *behind = mmap(at + whole, page, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	void *grown = mremap(at, whole, whole + page, 0);
+	int err = errno;
+
+	if (grown != MAP_FAILED)	/* another thread has just unmapped what was behind */
+		mremap(at, whole + page, whole, 0);
+	if (behind != MAP_FAILED)
+		munmap(behind, page);
+	return grown == MAP_FAILED && err == EFAULT;
+}
+
+int segment_attach_reserved(int id, size_t size, void **addr, size_t *reserved)
+{
+	size_t whole = whole_pages(size);
+	int err = attach_at(id, NULL, 0, addr);
+
+	*reserved = 0;
+	if (err || !is_short(*addr, whole))
+		return err;
+	sm_segment_detach(*addr);
+	err = map_short(id, whole, 0, addr);
+	if (!err)
+		*reserved = size;
+	return err;
+}
+
+void segment_detach_reserved(const void *addr, size_t reserved)
+{
+	if (reserved > 0)
+		sm_segment_unmap(addr, reserved);
+	else
+		sm_segment_detach(addr);
+}
+
 int sm_segment_unmap(const void *addr, size_t size)
 {
 	int err;

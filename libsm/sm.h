@@ -97,10 +97,13 @@ int sm_create(sm_object *obj);
  */
 int sm_access(sm_object *obj);
 
-/* The attached bytes (pdata_ of the class), or NULL if not accessed. Valid until sm_object_free(). */
+/*
+ * The attached bytes (pdata_ of the class), or NULL if not accessed. Valid until sm_object_free(). What is missing of a
+ * segment that was truncated behind its users' backs raises SIGBUS or SIGSEGV, and is never anything else's memory.
+ */
 void *sm_data(sm_object *obj);
 
-/* The size of the data segment in bytes: the kernel's if the object was found or made, else as asked. */
+/* The size of the data segment in bytes: the kernel's if the object was found or made, else as asked (see sm_data()). */
 size_t sm_size(const sm_object *obj);
 
 /* The counter now (garbage below 0 is 0), or -1 and the error (ENOENT, EACCES ...). It need not be accessed. */
@@ -191,7 +194,8 @@ int sm_segment_create(key_t key, size_t size, mode_t mode);
 
 /*
  * Attach segment ID; the kernel judges by the calling thread's credentials. *ADDR is the caller's until
- * sm_segment_detach(). Errors: EACCES, EIDRM (gone), EIO (truncated behind its users' backs), ENOMEM, EMFILE.
+ * sm_segment_detach(). Of a segment that was truncated behind its users' backs, less than its size is mapped, and behind
+ * that lies whatever else is: see sm_segment_map(). Errors: EACCES, EIDRM (gone), EIO (nothing of it is left), ENOMEM, EMFILE.
  */
 int sm_segment_attach(int id, bool readonly, void **addr);
 int sm_segment_detach(const void *addr);

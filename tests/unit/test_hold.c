@@ -221,6 +221,72 @@ static void test_a_fork_holds_no_reference(void **state)
 	assert_int_equal(unit_segments(), 0);
 }
 
+#define CUT 20000
+#define PAGE 4096
+
+/* An object of CUT bytes, whose data has another size than that. */
+static void make_changed(off_t size)
+{
+	size_t found;
+	void *at;
+
+	assert_int_equal(pair_create(unit_data_key('H'), CUT, 0666, unit_key, &found), 0);
+	assert_int_equal(sm_segment_attach(data_id(), false, &at), 0);
+	unit_change_inode(at, 5 * PAGE, size);
+	sm_segment_detach(at);
+}
+
+/* How /proc/self/maps shows what begins at AT; "" if nothing does. */
+static const char *mapped_at(const char *at, char perms[5])
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long begin;
+	char line[512];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps)) {
+		if (sscanf(line, "%lx-%*x %4s", &begin, perms) == 2 && begin == (unsigned long)at)
+			break;
+		perms[0] = '\0';
+	}
+	fclose(maps);
+	return perms;
+}
+
+static void test_what_is_missing_of_the_data_is_reserved(void **state)
+{
+	static struct hold h;
+	char perms[5], *data;
+
+	make_changed(PAGE);
+	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), 0);
+	data = h.data;
+	assert_int_equal(h.size, CUT);
+	assert_int_equal(nattch(h.data_id), 1);
+	data[PAGE - 1] = 'x';
+	assert_string_equal(mapped_at(data + PAGE, perms), "---p");
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 0);
+	assert_string_equal(mapped_at(data + PAGE, perms), "");
+	make_changed(0);
+	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), -EIO);
+	assert_int_equal(nattch(data_id()) + nattch(counter_id()), 0);
+	remove_both();
+}
+
+static void test_longer_data_is_joined_as_it_is(void **state)
+{
+	static struct hold h;
+
+	make_changed(16 * PAGE);
+	assert_int_equal(hold_join(&h, unit_data_key('H'), 0), 0);
+	assert_int_equal(h.size, CUT);
+	assert_int_equal(nattch(h.data_id), 1);
+	((char *)h.data)[16 * PAGE - 1] = 'x';
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	UNIT(test_join_and_leave),
 	UNIT(test_half_an_object_is_none),
@@ -230,6 +296,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_every_call_failing),
 	UNIT(test_own_attachments_are_not_subtracted_twice),
 	UNIT(test_a_fork_holds_no_reference),
+	UNIT(test_what_is_missing_of_the_data_is_reserved),
+	UNIT(test_longer_data_is_joined_as_it_is),
 };
 
 UNIT_MAIN(tests)

@@ -2,7 +2,6 @@
 #include "unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -328,19 +327,6 @@ static void test_list_out_of_memory_while_growing(void **state)
 	free(list);
 }
 
-/* The inode gets another size than the segment, as whoever may open /proc/PID/map_files can give it. */
-static void change_inode(const void *at, size_t mapped, off_t size)
-{
-	char path[80];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + mapped);
-	fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, size), 0);
-	close(fd);
-}
-
 /* Mapped over its neighbour, it took the daemon's buffers away. */
 static void test_a_longer_inode_is_mapped_over_nothing(void **state)
 {
@@ -349,17 +335,17 @@ static void test_a_longer_inode_is_mapped_over_nothing(void **state)
 	int id = make();
 
 	assert_int_equal(sm_segment_attach(id, false, &at), 0);
-	change_inode(at, 8192, 65536);
+	unit_change_inode(at, 8192, 65536);
 	assert_int_equal(sm_segment_map(id, 5000, false, &mapped), -EIO);
 	assert_int_equal(sm_segment_stat(id, &seg), 0);
 	assert_int_equal(seg.nattch, 1);
-	change_inode(at, 8192, 4096);
+	unit_change_inode(at, 8192, 4096);
 	assert_int_equal(sm_segment_map(id, 5000, false, &mapped), 0);
 	((char *)mapped)[0] = 'x';
 	assert_int_equal(*(char *)at, 'x');
 	assert_int_equal(msync((char *)mapped + 4096, 4096, MS_ASYNC), 0);	/* reserved: ENOMEM if nothing were there */
 	assert_int_equal(sm_segment_unmap(mapped, 5000), 0);
-	change_inode(at, 8192, 0);
+	unit_change_inode(at, 8192, 0);
 	assert_int_equal(sm_segment_map(id, 5000, false, &mapped), -EIO);
 	assert_int_equal(sm_segment_unmap(at, 5000), 0);
 	assert_int_equal(sm_segment_stat(id, &seg), 0);

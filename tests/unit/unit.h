@@ -64,6 +64,12 @@ void unit_end(pid_t pid);
 /* Run FN(ARG) in a child and return its exit status; SIGKILL and the like are -1. */
 int unit_in_child(int (*fn)(void *), void *arg);
 
+/*
+ * The inode behind the segment that has MAPPED bytes at AT gets another size than the segment, as whoever may open
+ * /proc/PID/map_files can give it.
+ */
+void unit_change_inode(const void *at, size_t mapped, off_t size);
+
 /* Become this user and group for good, with no capabilities; only in children. */
 void unit_become(unsigned uid, unsigned gid);
 
