@@ -277,7 +277,7 @@ static int scan_all(DIR *dir, struct holders *h, unsigned *hidden)
 		return -ENOMEM;
 	if (fstatat(dirfd(dir), "self/ns/ipc", &ours, 0) < 0)
 		return -errno;
-	while ((entry = readdir(dir))) {
+	while ((errno = 0, entry = readdir(dir))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		h->pid = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -286,7 +286,7 @@ static int scan_all(DIR *dir, struct holders *h, unsigned *hidden)
 			return r;
 		*hidden += (unsigned)r;
 	}
-	return 0;
+	return -errno;		/* of readdir: 0 at the end */
 }
 
 ssize_t sm_holder_list(int id, struct sm_holder **out, unsigned *hidden)

@@ -332,7 +332,8 @@ struct sm_holder {
 /*
  * The processes of this IPC namespace that have segment ID attached, from /proc/PID/maps; ID -1 means any segment,
  * in one walk over /proc. Sorted by id, then pid. *OUT is malloc'd (free(3)); returns their number. *HIDDEN, if not
- * NULL, is the number of processes whose maps the calling thread may not read.
+ * NULL, is the number of processes whose maps the calling thread may not read. Errors: ENOMEM, EMFILE, ENFILE, those of
+ * opendir(3) and readdir(3) on /proc; there is no incomplete list.
  */
 ssize_t sm_holder_list(int id, struct sm_holder **out, unsigned *hidden);
 

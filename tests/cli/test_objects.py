@@ -101,6 +101,19 @@ def test_key_warns_of_files_with_the_same_keys(c):
         assert json.loads(ran.out)['same_keys'] == ['a\\\\b\\xff']
 
 
+def test_key_of_a_directory_that_cannot_be_read_to_its_end(c):
+    """strace fails the first getdents, and the second."""
+    path, env = c.key(), dict(os.environ, ASAN_OPTIONS='detect_leaks=0')       # which does not get along with strace
+    if not cli.have('strace'):
+        return
+    for call in '1', '2':
+        fault = 'inject=getdents64:error=EIO:when=' + call
+        ran = subprocess.run(['strace', '-qq', '-o', c.scratch + '/strace', '-e', 'trace=getdents64', '-e', fault,
+                              c.smctl, 'key', '--json', path, 'A'], env=env, capture_output=True, text=True, timeout=cli.SECONDS)
+        assert json.loads(ran.stdout)['same_keys'] is None, (call, ran)
+        assert 'cannot look for all other files with these keys: Input/output error' in ran.stderr, (call, ran)
+
+
 def test_stat_of_an_object_made_under_another_name(c):
     with cli.tmpfs(c.scratch) as folder:
         first, second = cli.twins(folder)

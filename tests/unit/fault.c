@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fault.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -93,6 +94,7 @@ WRAP(int, shmdt, (const void *at), FAULT_SHMDT, -1, at)
 WRAP(int, shmctl, (int id, int cmd, struct shmid_ds *ds), kind(cmd), -1, id, cmd, ds)
 WRAP(int, madvise, (void *at, size_t size, int advice), FAULT_MADVISE, -1, at, size, advice)
 WRAP(ssize_t, read, (int fd, void *to, size_t size), FAULT_READ, -1, fd, to, size)
+WRAP(struct dirent *, readdir64, (DIR *dir), FAULT_READDIR, NULL, dir)
 WRAP(void *, malloc, (size_t size), FAULT_MALLOC, NULL, size)
 WRAP(void *, calloc, (size_t n, size_t size), FAULT_CALLOC, NULL, n, size)
 WRAP(void *, reallocarray, (void *at, size_t n, size_t size), FAULT_REALLOCARRAY, NULL, at, n, size)

@@ -240,6 +240,10 @@ static void test_failing_calls(void **state)
 	assert_int_equal(sm_holder_list(id, &list, NULL), -ENOMEM);
 	fault_fail(FAULT_REALLOCARRAY, 1, ENOMEM);
 	assert_int_equal(sm_holder_list(id, &list, NULL), -ENOMEM);
+	fault_fail(FAULT_READDIR, 1, EIO);
+	assert_int_equal(sm_holder_list(id, &list, NULL), -EIO);
+	fault_fail(FAULT_READDIR, 5, EIO);	/* not the end: it would be a shorter list */
+	assert_int_equal(sm_holder_list(id, &list, NULL), -EIO);
 	sm_segment_detach(at);
 	fault_fail(FAULT_CALLOC, 1, ENOMEM);
 	assert_int_equal(sm_holder_list(id, &list, NULL), -ENOMEM);

@@ -35,7 +35,7 @@ static bool twin(int dir, const char *name, const struct stat *own, const struct
 struct twins {
 	char **names;
 	size_t count;
-	bool unknown;		/* the directory could not be read */
+	bool unknown;		/* the directory could not be read, or not to its end */
 };
 
 /* The names in the directory of T's path that have its key. */
@@ -47,15 +47,16 @@ static struct twins twins_find(const struct target *t)
 	struct dirent *e;
 	struct stat own;
 
-	if (!dir || stat(t->path, &own) < 0) {
-		warn_user("cannot look for other files with these keys: %s", strerror(errno));
-		found.unknown = true;
-	}
-	while (!found.unknown && (e = readdir(dir))) {
+	found.unknown = !dir || stat(t->path, &own) < 0;
+	while (!found.unknown && (errno = 0, e = readdir(dir))) {
 		if (!twin(dirfd(dir), e->d_name, &own, t))
 			continue;
 		found.names = need(reallocarray(found.names, found.count + 1, sizeof *found.names));
 		found.names[found.count++] = need(strdup(e->d_name));
+	}
+	if (errno) {
+		warn_user("cannot look for all other files with these keys: %s", strerror(errno));
+		found.unknown = true;
 	}
 	if (dir)
 		closedir(dir);
