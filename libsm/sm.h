@@ -17,7 +17,8 @@
  * Thread safety: one object belongs to one thread at a time; different objects are independent. All
  * functions of the second part are thread-safe and keep no state.
  *
- * Errors: the object functions return 0 or -1 and keep the error, see sm_error(). The functions of the
+ * Errors: the object functions return 0 or -1 and keep the error, see sm_error(). Each may be called after one that
+ * failed, and with a handle that is NULL: that is -1, NULL or 0, and sm_error(NULL) is EINVAL. The functions of the
  * second part return 0 or a count, or a negative errno; errno itself is not preserved by any of them.
  */
 
@@ -60,9 +61,8 @@ sm_object *sm_object_new(const char *path, char proj_id, size_t size);
  * and its counter is 1 or less, both segments are removed; otherwise the counter goes down by one. What
  * another process still has attached as a counter, although the count says otherwise, is not removed: the
  * counter is left at 0 then, as it is where this process may not remove (shmctl(2), EPERM); in the first case
- * the next last holder, or a monitor, frees it. A handle
- * that never accessed changes nothing. In a forked child the parent's reference stays the parent's.
- * NULL is allowed.
+ * the next last holder, or a monitor, frees it. A handle that never accessed changes nothing. In a forked child the
+ * parent's reference stays the parent's.
  */
 void sm_object_free(sm_object *obj);
 
