@@ -26,6 +26,12 @@ PRIVATE uint64_t segment_stamped_elsewhere(bool *busy);
 /* Whether RMID and SET of a segment with this owner and creator are the calling thread's to do. */
 PRIVATE bool segment_may_remove(const struct sm_segment *seg);
 
+/*
+ * Why the kernel refuses to attach segment ID for reading at WHERE, beyond the end of every address space: a negative errno.
+ * 0: it did not refuse.
+ */
+PRIVATE int segment_refused_at(int id, uintptr_t where);
+
 /* ---- mapping.c --------------------------------------------------------------------------------- */
 
 /*

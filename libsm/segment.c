@@ -183,6 +183,11 @@ int sm_segment_detach(const void *addr)
 	return err;
 }
 
+int segment_refused_at(int id, uintptr_t where)
+{
+	return shmat(id, (void *)where, SHM_RDONLY) == (void *)-1 ? -errno : 0;
+}
+
 static size_t whole_pages(size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -9,8 +9,9 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <sys/shm.h>
 #include <unistd.h>
+
+#include <libsm/daemon.h>
 
 #define BEYOND (UINT64_C(1) << 62)
 #define LARGEST 35	/* 32 GiB: a power of two above every huge page there is */
@@ -23,14 +24,16 @@ int hugepage_size(int id, size_t *size)
 	if (sizeof(void *) < 8)
 		return 0;
 	for (uintptr_t multiple = page; multiple < UINT64_C(1) << LARGEST; multiple <<= 1) {
-		if (shmat(id, (void *)(BEYOND + multiple), SHM_RDONLY) != (void *)-1)
+		int err = segment_refused_at(id, BEYOND + multiple);
+
+		if (err == 0)
 			return -EFAULT;		/* not on any kernel that is known */
-		if (errno == ENOMEM) {
+		if (err == -ENOMEM) {
 			*size = multiple == page ? 0 : multiple;
 			return 0;
 		}
-		if (errno != EINVAL)
-			return -errno;
+		if (err != -EINVAL)
+			return err;
 	}
 	return -EINVAL;
 }
