@@ -474,6 +474,22 @@ int file_allocate(struct file *f, int mode, off_t offset, off_t length)
 	return err;
 }
 
+int file_zero(struct file *f)
+{
+	if (f->staged || !writable(f->flags))
+		return -EALREADY;
+
+	struct way *w = use_way(f);
+
+	if (!w)
+		return no_way(f, -EALREADY);
+
+	int err = way_zero(w, 0, (off_t)way_segment(w)->size);
+
+	way_unuse(w);
+	return err;
+}
+
 bool file_allocation_is_long(const struct file *f, int mode, off_t length)
 {
 	return f->staged || (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && length >= FILE_LONG_HOLE);

@@ -73,6 +73,9 @@ int file_flush(struct file *f);
 int file_sync(struct file *f);
 int file_allocate(struct file *f, int mode, off_t offset, off_t length);
 
+/* Fill the segment with zeros, by the right that F was opened with. EALREADY: F is not for writing, or in the making. */
+int file_zero(struct file *f);
+
 /* May that copy, or give back pages, for long? Then it belongs on a pool thread. Waits for nobody. */
 bool file_allocation_is_long(const struct file *f, int mode, off_t length);
 off_t file_seek(struct file *f, off_t offset, int whence);

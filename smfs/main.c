@@ -259,8 +259,11 @@ static int run_mounted(struct fuse_session *se, const struct options *o)
 
 	if (device_start(se))
 		return 1;
+	ops.max_read = o->max_read;
 	if (!shake_hands(se))
 		return 0;
+	if (fuse_session_exited(se))
+		return 1;	/* libfuse would not have what the kernel answered, and has said why */
 	if (choose_way(se, o, &start.why_not_native) || (!o->foreground && background_begin()))
 		return 1;
 	if ((chdir("/") && fail("/", errno)) || fuse_set_signal_handlers(se) || start_threads(o))

@@ -116,6 +116,7 @@ struct sweep {
 	struct sm_segment *table;	/* moved to its front: the counters of the repairs */
 	size_t count;
 	struct sm_repair *repairs;
+	char **paths;			/* that their counters record, or NULL */
 	size_t due;
 };
 
@@ -160,6 +161,7 @@ static void examine(struct sweep *s, size_t suspects)
 		k->mark = segment_stamped_elsewhere(&k->busy);
 		if (needs_repair(k, seg->nattch)) {
 			s->repairs[s->due] = (struct sm_repair){ .counter_id = seg->id, .data_id = data < 0 ? -1 : data };
+			s->paths[s->due] = repair_path(seg->id);
 			s->table[s->due++] = *seg;
 		}
 	}
@@ -173,7 +175,8 @@ static void repair(struct sweep *s)
 		const struct sm_repair *r = &s->repairs[i];
 		struct known *k;
 
-		repair_tell(r, &s->table[i]);
+		repair_tell(r, &s->table[i], s->paths[i]);
+		free(s->paths[i]);
 		HASH_FIND_INT(known, &r->counter_id, k);
 		if (k && !r->freed) {
 			remember(k, s->table[i].nattch, true);
@@ -209,10 +212,12 @@ static void sweep_once(void)
 	forget_gone();
 	cost = cpu_ns() - start;
 	s.repairs = suspects ? calloc(suspects, sizeof(*s.repairs)) : NULL;
-	if (s.repairs) {
+	s.paths = suspects ? calloc(suspects, sizeof(*s.paths)) : NULL;
+	if (s.repairs && s.paths) {
 		examine(&s, suspects);
 		repair(&s);
 	}
+	free(s.paths);
 	free(s.repairs);
 	free(s.table);
 }

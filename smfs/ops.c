@@ -14,6 +14,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	fuse_unset_feature_flag(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 	/* bytes are copied once, out of the request into the segment; a pipe in between costs more */
 	fuse_unset_feature_flag(conn, FUSE_CAP_SPLICE_READ);
+	conn->max_read = ops.max_read;
 	if (conn->max_write > LOOP_MAX_WRITE)
 		conn->max_write = LOOP_MAX_WRITE;
 	if (conn->capable_ext & FUSE_CAP_PARALLEL_DIROPS)

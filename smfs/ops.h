@@ -20,6 +20,7 @@
 struct ops_state {
 	struct keydir keydir;
 	struct pool *pool;
+	unsigned max_read;	/* of a request, bytes; 0: the kernel's */
 };
 
 extern struct ops_state ops;

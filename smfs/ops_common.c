@@ -48,33 +48,49 @@ static int stat_segment(struct node *n, struct stat *out)
 	return 0;
 }
 
+/* The segment that a control file N is about. The file may be open when that is gone: as any unlinked file then. */
+static int stat_about(struct node *n, struct sm_segment *seg, bool *gone)
+{
+	int err = node_stat(n, seg);
+
+	*gone = err == -ESTALE;
+	if (*gone)
+		node_seen(n, seg);
+	return *gone ? 0 : err;
+}
+
 static int stat_refcount(struct node *n, const struct caller *caller, struct stat *out)
 {
 	char text[REFCOUNT_TEXT_MAX];
 	struct sm_segment seg;
-	int err = node_stat(n, &seg), length = -1;
+	bool gone;
+	int err = stat_about(n, &seg, &gone), length = -1;
 
 	if (err)
 		return err;
 	{
 		CALLER_SCOPE(denied, caller);
 
-		if (!denied)
+		if (!denied && !gone)
 			length = refcount_text(seg.id, text);
 	}
 	attr_beside(&seg, attr_ino_refcount(seg.id), S_IFREG | seg.mode,
 		    length < 0 ? REFCOUNT_UNREADABLE_SIZE : (uint64_t)length, out);
+	out->st_nlink = !gone && !seg.removed;
 	return 0;
 }
 
 static int stat_info(struct node *n, struct stat *out)
 {
 	struct sm_segment seg;
-	int err = node_stat(n, &seg);
+	bool gone;
+	int err = stat_about(n, &seg, &gone);
 
-	if (!err)
-		attr_beside(&seg, attr_ino_info(seg.id, n->kind == NODE_ID_INFO), S_IFREG | 0444, INFO_SIZE, out);
-	return err;
+	if (err)
+		return err;
+	attr_beside(&seg, attr_ino_info(seg.id, n->kind == NODE_ID_INFO), S_IFREG | 0444, INFO_SIZE, out);
+	out->st_nlink = !gone;
+	return 0;
 }
 
 static int stat_link(struct node *n, struct stat *out)
@@ -111,6 +127,8 @@ int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_par
 
 	int err = ops_stat(n, caller, &out->attr);
 
+	if (!err && n->kind != NODE_SEGMENT && !out->attr.st_nlink)
+		err = -ESTALE;	/* for who has it open only */
 	if (!err)
 		node_lookup(n);
 	return err;

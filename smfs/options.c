@@ -14,7 +14,7 @@
 
 enum key {
 	KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT,
-	KEY_MAX_THREADS, KEY_MAX_IDLE_THREADS, KEY_WAITING, KEY_MAX_WAITING, KEY_WITHOUT_VALUE,
+	KEY_MAX_THREADS, KEY_MAX_IDLE_THREADS, KEY_WAITING, KEY_MAX_WAITING, KEY_MAX_READ, KEY_WITHOUT_VALUE,
 };
 
 #define FLAG(text, member) { text, offsetof(struct options, member), 1 }
@@ -29,6 +29,7 @@ static const struct fuse_opt known[] = {
 	FLAG("clone_fd", clone_fd),
 	FUSE_OPT_KEY("max_threads=", KEY_MAX_THREADS),
 	FUSE_OPT_KEY("max_idle_threads=", KEY_MAX_IDLE_THREADS),
+	FUSE_OPT_KEY("max_read=", KEY_MAX_READ),
 	FUSE_OPT_KEY("-d", KEY_DEBUG),
 	FUSE_OPT_KEY("debug", KEY_DEBUG),
 	FUSE_OPT_KEY("size=", KEY_SIZE),
@@ -185,6 +186,8 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 		return parse_waiting(arg, &o->waiting);
 	case KEY_MAX_WAITING:
 		return parse_waiting(arg, &o->max_waiting);
+	case KEY_MAX_READ:	/* libfuse's, which wants it said again when it starts */
+		return parse_number(arg, 1 << 30, "not a number of bytes from 1 to 1073741824", &o->max_read) ? -1 : 1;
 	case KEY_WITHOUT_VALUE:
 		return complain(arg, "a value is missing: write it behind a =");
 	case KEY_ACCESS:

@@ -14,6 +14,7 @@ struct options {
 	bool help, version;
 	int foreground, single_thread, clone_fd;	/* fuse_opt stores an int */
 	unsigned max_threads, max_idle_threads;
+	unsigned max_read;		/* bytes of a read; 0: the kernel's */
 	size_t default_size;		/* of an object made without a size, bytes */
 	size_t staged;			/* most bytes of one user's files in the making */
 	unsigned files;			/* most open files of one user; 0: by RLIMIT_NOFILE and vm.max_map_count */

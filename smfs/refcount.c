@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "repair.h"
 
 #define REAP_WAIT_MS 4000	/* some microseconds if nobody disturbs */
@@ -36,8 +37,11 @@ static int reap(const struct sm_segment *counter)
 	struct sm_repair r = { .counter_id = counter->id, .data_id = data < 0 ? -1 : data };
 
 	r.error = sm_counter_reap(counter->id, REAP_WAIT_MS, &r.from, &r.to);
-	if (!r.error)
-		repair_tell(&r, counter);
+	if (!r.error) {
+		AUTO_FREE char *path = repair_path(counter->id);
+
+		repair_tell(&r, counter, path);
+	}
 	return r.error;
 }
 

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
+#include "cleanup.h"
 #include "log.h"
 
 #define LINES 16	/* of one creator, in ten seconds */
@@ -26,17 +28,20 @@ static bool say(const struct sm_repair *r, char *to, size_t room)
 	return r->error == -EPERM || r->from != r->to || r->freed;
 }
 
-void repair_tell(const struct sm_repair *r, const struct sm_segment *counter)
+char *repair_path(int counter_id)
 {
-	struct sm_counter c;
+	AUTO_FREE struct sm_counter *c = calloc(1, sizeof(*c));
+
+	return c && sm_counter_load(counter_id, c) == 0 && c->path[0] ? strdup(c->path) : NULL;
+}
+
+void repair_tell(const struct sm_repair *r, const struct sm_segment *counter, const char *path)
+{
 	char name[32], what[128];
-	const char *path = name;
 
 	if (!say(r, what, sizeof(what)))
 		return;
 	snprintf(name, sizeof(name), "key 0x%08x", (unsigned)sm_key_data(counter->key));
-	if (!r->freed && sm_counter_load(r->counter_id, &c) == 0 && c.path[0])
-		path = c.path;
-	log_limited("repairs", LINES, counter->cuid, r->error == -EPERM ? LOG_WARNING : LOG_NOTICE, "%s:%c (segment %d): %s", path,
-		    sm_key_proj(sm_key_data(counter->key)), r->data_id < 0 ? r->counter_id : r->data_id, what);
+	log_limited("repairs", LINES, counter->cuid, r->error == -EPERM ? LOG_WARNING : LOG_NOTICE, "%s:%c (segment %d): %s",
+		    path ? path : name, sm_key_proj(sm_key_data(counter->key)), r->data_id < 0 ? r->counter_id : r->data_id, what);
 }

@@ -38,7 +38,7 @@ int text_refresh_counter(struct text *t, struct node *n)
 	char text[REFCOUNT_TEXT_MAX], *bytes;
 	int length;
 
-	if (node_stat(n, &seen.seg))
+	if (node_stat(n, &seen.seg) || seen.seg.removed)	/* removed, it may be there for as long as somebody has it attached */
 		return -EIDRM;
 	length = refcount_text(seen.seg.id, text);
 	if (length < 0)

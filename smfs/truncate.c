@@ -289,8 +289,10 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 	if (err != -EALREADY)
 		return err;
 	node_seen(n, &seg);
-	if (size == 0)
-		return zero_in_turn(n, seg.key, caller);
+	if (size == 0) {
+		err = f ? file_zero(f) : -EALREADY;
+		return err == -EALREADY ? zero_in_turn(n, seg.key, caller) : err;
+	}
 	if (seg.key != IPC_PRIVATE)
 		return resize_in_turn(n, seg.key, f, size, caller);
 

@@ -226,7 +226,7 @@ def test_a_user_who_needs_repairs_all_the_time(m):
     for name in names + ['ours']:
         m.key(name)
     m.create('ours:A', b'x')
-    ours, line = m.hold('ours'), 'key 0x%08x:A' % m.keys_of('ours')[0]
+    ours, line = m.hold('ours'), 'ours:A'
 
     def need_repairs():
         people.user(3000, 3000)()

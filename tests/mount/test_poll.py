@@ -9,7 +9,7 @@ import time
 
 import harness
 import shm
-from case import as_uid, equal, in_child
+from case import as_uid, equal, fails, in_child
 from daemon import wait_until
 
 CHANGED = select.POLLPRI | select.POLLERR
@@ -129,8 +129,25 @@ def test_removed(m):
     timer = after(0.2, m.remove)
     for fd in fds:
         equal(poll(fd, SOON), CHANGED)
+        equal(os.fstat(fd).st_nlink, 0)
+    fails('EIDRM', os.pread, fds[0], 10, 0)
+    for fd in fds:
         os.close(fd)
     timer.join()
+
+
+@harness.as_user
+@harness.not_under('valgrind', harness.USERS_VALGRIND)
+def test_removed_while_its_daemon_has_it_attached(m):
+    """An ordinary user's, which cannot keep what it polls in another way."""
+    m.key()
+    m.make(contents=b'x', count=3)
+    fd, _ = opened(m, 'app.key:A.refcount')
+    equal(poll(fd, 300), 0)
+    m.remove()
+    equal(poll(fd, SOON), CHANGED)
+    fails('EIDRM', os.pread, fd, 10, 0)
+    os.close(fd)
 
 
 def test_select_and_epoll(m):

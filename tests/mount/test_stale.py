@@ -73,8 +73,12 @@ def test_removed_under_an_open_file(m):
         if m.copying:
             fails('EIDRM', os.pread, fd, 10, 0)
             fails('EIDRM', os.pwrite, fd, b'y', 0)
+            fails('EIDRM', os.ftruncate, fd, 0)
         else:
             equal(os.pread(fd, 3, 0)[1:], b'xx')
+    if not m.copying:
+        os.ftruncate(fd, 0)
+        equal(os.pread(fd, 9999, 0), bytes(5000))
     os.close(fd)
 
 

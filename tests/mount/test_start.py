@@ -100,6 +100,15 @@ def test_options_after_the_operands(m):
 
 
 @harness.unmounted
+def test_a_shorter_read(m):
+    m.start(arguments=['-o', 'max_read=4096', m.keys, m.mnt])
+    m.key()
+    m.make(contents=bytes(range(250)) * 80)
+    equal(m.read('app.key:A'), bytes(range(250)) * 80)
+    m.remove()
+
+
+@harness.unmounted
 def test_several_options_in_one(m):
     m.start(arguments=['-osize=100,staged=1M,noatime', m.keys, m.mnt])
     m.key()
