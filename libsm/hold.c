@@ -18,9 +18,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define US 1000LL
-#define MS 1000000LL
-
 /* One on. -EAGAIN: dead meanwhile. */
 static int count_up(struct page *page)
 {

@@ -12,8 +12,6 @@
 
 #include <errno.h>
 
-#define MS 1000000LL
-
 /*
  * Anybody may make a counter beside data that has none, and count in it as he likes. So what a counter says is
  * taken for a reason to remove data only if who made the counter could have removed the data himself. (The
@@ -191,7 +189,7 @@ static int create_once(struct making *m, size_t *found)
 int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size_t *found)
 {
 	struct making m = { .data_key = data_key, .size = size, .mode = mode, .path = path, .made = -1 };
-	struct retry retry = retry_begin(2000 * MS, MS / 20, 1 * MS);
+	struct retry retry = retry_begin(2000 * MS, 50 * US, 1 * MS);
 	int r;
 
 	*found = 0;

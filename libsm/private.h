@@ -163,6 +163,9 @@ static inline void scoped_free(char **buffer)
 
 /* ---- retry.c ------------------------------------------------------------------------------------- */
 
+#define US 1000LL			/* in ns */
+#define MS 1000000LL
+
 struct retry {
 	int64_t deadline;		/* CLOCK_MONOTONIC, ns */
 	int64_t pause, longest;		/* ns */

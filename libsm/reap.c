@@ -18,9 +18,6 @@
 #include <errno.h>
 #include <limits.h>
 
-#define US 1000LL
-#define MS 1000000LL
-
 struct look {
 	struct word word;
 	unsigned long others;

@@ -12,7 +12,7 @@
 
 #include "smctl.h"
 
-const struct flag no_flags[] = { { 0 } };
+static const struct flag no_flags[] = { { 0 } };
 
 #define WORDS \
 	"leaked:   the counter is larger than the number of attachments of the counter segment, so\n" \

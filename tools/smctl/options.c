@@ -29,6 +29,30 @@ static void long_add(struct option *o, const struct flag *f)
 	*o = (struct option){ f->name, f->arg ? required_argument : no_argument, NULL, f->code };
 }
 
+static void flag_print(const struct flag *f)
+{
+	char left[64];
+
+	snprintf(left, sizeof left, "%s%c%s--%s%s%s", f->code < OPT_ALL ? "-" : "",
+		 f->code < OPT_ALL ? f->code : ' ', f->code < OPT_ALL ? ", " : "   ", f->name,
+		 f->arg ? " " : "", f->arg ? f->arg : "");
+	printf("  %-24s %s\n", left, f->help);
+}
+
+static void verb_help(const struct verb *v)
+{
+	const struct flag *f;
+
+	printf("usage: smctl %s %s\n\n%s.\n\n", v->name, v->args, v->help);
+	for (f = v->flags; f->code; f++)
+		flag_print(f);
+	flag_print(&help_flag);
+	if (v->more)
+		printf("\n%s\n", v->more);
+	if (v->run == run_ls)
+		columns_help();
+}
+
 int flag_next(int argc, char **argv, bool operands_end)
 {
 	struct option longs[FLAGS_MAX + 2] = { 0 };
@@ -54,28 +78,4 @@ int flag_next(int argc, char **argv, bool operands_end)
 	if (code == '?')
 		fprintf(stderr, "smctl: 'smctl %s --help' tells what it takes\n", verb->name);
 	return code;
-}
-
-static void flag_print(const struct flag *f)
-{
-	char left[64];
-
-	snprintf(left, sizeof left, "%s%c%s--%s%s%s", f->code < OPT_ALL ? "-" : "",
-		 f->code < OPT_ALL ? f->code : ' ', f->code < OPT_ALL ? ", " : "   ", f->name,
-		 f->arg ? " " : "", f->arg ? f->arg : "");
-	printf("  %-24s %s\n", left, f->help);
-}
-
-void verb_help(const struct verb *v)
-{
-	const struct flag *f;
-
-	printf("usage: smctl %s %s\n\n%s.\n\n", v->name, v->args, v->help);
-	for (f = v->flags; f->code; f++)
-		flag_print(f);
-	flag_print(&help_flag);
-	if (v->more)
-		printf("\n%s\n", v->more);
-	if (v->run == run_ls)
-		columns_help();
 }

@@ -38,7 +38,7 @@ int parse_number(const char *text, uint64_t max, uint64_t *out)
 	return *out > max ? -ERANGE : 0;
 }
 
-int parse_size(const char *text, uint64_t *out)
+static int parse_size(const char *text, uint64_t *out)
 {
 	static const char units[] = "KMGT";
 	int error = digits(&text, out);
@@ -78,7 +78,7 @@ static long unit_seconds(char unit)
 	}
 }
 
-int parse_duration(const char *text, time_t *out)
+static int parse_duration(const char *text, time_t *out)
 {
 	uint64_t n, total = 0;
 	long unit;

@@ -44,7 +44,7 @@ struct verb {
 extern const struct verb *verb;
 
 extern const struct flag ls_flags[], stat_flags[], key_flags[], create_flags[], id_flags[], reap_flags[],
-	rm_flags[], wait_flags[], no_flags[];
+	rm_flags[], wait_flags[];
 
 int run_ls(int argc, char **argv);
 int run_stat(int argc, char **argv);
@@ -66,7 +66,6 @@ int run_wait(int argc, char **argv);
  * OPERANDS_END options end at the first operand.
  */
 int flag_next(int argc, char **argv, bool operands_end);
-void verb_help(const struct verb *v);
 
 /* ---- tell.c: messages, and the ends of the program --------------------------------------------- */
 
@@ -121,11 +120,9 @@ mode_t mode_default(void);
 
 /* ---- parse.c: what users type ------------------------------------------------------------------ */
 
-/* 0, -EINVAL (not one) or -ERANGE (too large). Sizes take K, M, G, T; durations s, m, h, d, w. */
+/* 0, -EINVAL (not one) or -ERANGE (too large). */
 int parse_number(const char *text, uint64_t max, uint64_t *out);
-int parse_size(const char *text, uint64_t *out);
-int parse_duration(const char *text, time_t *out);
-/* Tells what is wrong itself and returns USAGE. */
+/* What is wrong is told, and USAGE returned. Sizes take K, M, G, T; durations s, m, h, d, w. */
 int take_size(const char *text, size_t *out);
 int take_duration(const char *text, time_t *out);
 int take_mode(const char *text, mode_t *out);

@@ -23,7 +23,8 @@ struct table {
 	bool human;
 };
 
-bool colours(void)
+/* Whether standard output is a terminal that shows them. */
+static bool colours(void)
 {
 	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
 

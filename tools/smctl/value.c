@@ -122,7 +122,7 @@ static json_t *holders_json(const struct row *r)
 	return list;
 }
 
-json_t *value_json(const struct row *r, const struct value *v)
+static json_t *value_json(const struct row *r, const struct value *v)
 {
 	char *text;
 	json_t *j;

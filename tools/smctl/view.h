@@ -39,7 +39,6 @@ void columns_help(void);
 
 /* Malloc'd. */
 char *value_text(const struct row *r, const struct value *v, bool human);
-json_t *value_json(const struct row *r, const struct value *v);
 json_t *row_json(const struct row *r, const struct choice *c);
 /* Prints and frees it. */
 void json_print(json_t *j);
@@ -61,7 +60,5 @@ struct table *table_new(const struct choice *c, bool header, bool human);
 void table_add(struct table *t, const struct row *r);
 void table_print(const struct table *t);
 void table_free(struct table *t);
-/* Whether standard output is a terminal that shows colours. */
-bool colours(void);
 
 #endif
