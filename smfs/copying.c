@@ -16,13 +16,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "attach.h"
 #include "node.h"
+#include "thread.h"
 #include "touch.h"
 
 #define KEPT_MOST ((uint64_t)1 << 44)	/* bytes; where large attachments have more, they do not outlive their requests */
@@ -167,17 +167,10 @@ static void *timekeeper(void *unused)
 static void start_timekeeper(void)
 {
 	pthread_t thread;
-	pthread_attr_t attr;
-	sigset_t all, before;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 64 * 1024);
-	running = pthread_create(&thread, &attr, timekeeper, NULL) == 0;
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	running = thread_start(&thread, 64 * 1024, timekeeper, NULL) == 0;
+	if (running)
+		pthread_detach(thread);
 }
 
 static void keep(struct copying *c, const void *at, bool writable)

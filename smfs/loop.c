@@ -29,6 +29,7 @@
 #include "device.h"
 #include "exchange.h"
 #include "log.h"
+#include "thread.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)	/* holds a header, the largest write, and the page that aligns it */
 #define INTERRUPT SIGUSR1
@@ -237,14 +238,11 @@ int loop_run(struct fuse_session *se, unsigned max_threads, unsigned max_idle, v
 	struct loop l = { .se = se, .max_threads = max_threads, .max_idle = max_idle, .lock = PTHREAD_MUTEX_INITIALIZER,
 			  .ended = eventfd(0, EFD_CLOEXEC) };
 	struct sigaction interrupt = { .sa_handler = on_interrupt }, before;
-	sigset_t closed, open;
+	sigset_t closed = thread_blocks(), open;
 
 	if (l.ended < 0)
 		return -errno;
 	LIST_INIT(&l.workers);
-	sigfillset(&closed);
-	sigdelset(&closed, SIGBUS);	/* guard.c lives on these two */
-	sigdelset(&closed, SIGSEGV);
 	sigdelset(&closed, INTERRUPT);
 	sigaction(INTERRUPT, &interrupt, &before);
 	pthread_sigmask(SIG_SETMASK, &closed, &open);	/* for the threads, too, which inherit it */

@@ -10,7 +10,6 @@
 #include <libsm/daemon.h>
 #include <libsm/sm.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "hash.h"
 #include "log.h"
 #include "repair.h"
+#include "thread.h"
 
 #define NS 1000000000L
 #define SHARE 5000		/* one part of so many of a processor may go into passes that nothing asks for */
@@ -266,15 +266,11 @@ static void *run(void *unused)
 int monitor_start(unsigned seconds)
 {
 	pthread_t thread;
-	sigset_t all, before;
 	int err;
 
 	every = seconds;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, NULL, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = thread_start(&thread, 0, run, NULL);
 	if (!err)
 		pthread_detach(thread);
-	return -err;
+	return err;
 }

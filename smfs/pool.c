@@ -15,10 +15,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "cleanup.h"
+#include "thread.h"
 #include "turns.h"
 
 #define THREADS 1024
@@ -44,7 +44,6 @@ struct idler {
 
 struct pool {
 	struct pool_limits limits;
-	pthread_attr_t attr;
 
 	/* One lock for all below and for the pool's part of each job; never held in a callback. */
 	pthread_mutex_t lock;
@@ -277,7 +276,7 @@ static void *thread_main(void *arg)
 }
 
 /* A new thread that begins with JOB. */
-static int thread_start(struct pool *pool, struct pool_job *job)
+static int begin_thread(struct pool *pool, struct pool_job *job)
 {
 	pthread_t thread;
 	struct start *start;
@@ -288,10 +287,10 @@ static int thread_start(struct pool *pool, struct pool_job *job)
 	if (!start)
 		return -ENOMEM;
 	*start = (struct start){ pool, job };
-	const int err = pthread_create(&thread, &pool->attr, thread_main, start);
+	const int err = thread_start(&thread, STACK_SIZE, thread_main, start);
 	if (err) {
 		free(start);
-		return -err;
+		return err;
 	}
 	pthread_detach(thread);
 	pool->threads++;
@@ -310,7 +309,7 @@ static void dispatch(struct pool *pool)
 		TAILQ_REMOVE(&pool->idle, idler, entry);
 		idler->job = job;
 		pthread_cond_signal(&idler->wake);
-	} else if (thread_start(pool, job) != 0) {
+	} else if (begin_thread(pool, job) != 0) {
 		job->state = WAITING;
 		turns_put_back(&pool->turns, job);
 	}
@@ -341,7 +340,6 @@ int pool_submit(struct pool *pool, struct pool_job *job)
 static void pool_free(struct pool *pool)
 {
 	turns_free(&pool->turns);
-	pthread_attr_destroy(&pool->attr);
 	pthread_cond_destroy(&pool->ended);
 	pthread_cond_destroy(&pool->tick);
 	pthread_mutex_destroy(&pool->lock);
@@ -351,7 +349,6 @@ static void pool_free(struct pool *pool)
 static struct pool *pool_new(const struct pool_limits *limits)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
-	sigset_t all;
 
 	if (!pool)
 		return NULL;
@@ -368,12 +365,6 @@ static struct pool *pool_new(const struct pool_limits *limits)
 	pthread_mutex_init(&pool->lock, NULL);
 	cond_init(&pool->tick);
 	cond_init(&pool->ended);
-	sigfillset(&all);
-	sigdelset(&all, SIGBUS);	/* guard.c lives on these two */
-	sigdelset(&all, SIGSEGV);
-	pthread_attr_init(&pool->attr);
-	pthread_attr_setstacksize(&pool->attr, STACK_SIZE);
-	pthread_attr_setsigmask_np(&pool->attr, &all);
 	return pool;
 }
 
@@ -393,13 +384,13 @@ int pool_start(struct pool **out, const struct pool_limits *limits)
 
 	if (!pool)
 		return -ENOMEM;
-	err = -pthread_create(&pool->timekeeper, &pool->attr, timekeeper, pool);
+	err = thread_start(&pool->timekeeper, STACK_SIZE, timekeeper, pool);
 	if (err) {
 		pool_free(pool);
 		return err;
 	}
 	pthread_mutex_lock(&pool->lock);
-	err = thread_start(pool, NULL);
+	err = begin_thread(pool, NULL);
 	pthread_mutex_unlock(&pool->lock);
 	if (err) {
 		timekeeper_stop(pool);

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -20,6 +19,7 @@
 #include "guard.h"
 #include "native.h"
 #include "node.h"
+#include "thread.h"
 
 #define EVERY_MS 100
 #define LEASE_LOOKS 10		/* looks until a handle is woken anyway */
@@ -186,20 +186,13 @@ static void *look_on(void *unused)
 	return NULL;
 }
 
-/* Signals are the main thread's. The lock is held. */
+/* The lock is held. */
 static int start_thread(void)
 {
-	sigset_t all, old;
-	int err;
+	int err = running ? 0 : thread_start(&thread, 0, look_on, NULL);
 
-	if (running)
-		return 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
-	err = pthread_create(&thread, NULL, look_on, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	running = !err;
-	return -err;
+	return err;
 }
 
 void watch_start(void (*wake_)(void *handle), void (*drop_)(void *handle))

@@ -4,13 +4,16 @@
 import errno
 import mmap
 import os
+import select
 import signal
+import time
 
 import harness
 import hugepages
 import shm
-from case import equal, errno_of, fails, spawn
-from private import NotRunnable
+from case import all_end_well, as_uid, equal, errno_of, fails, in_child, spawn
+from daemon import wait_until
+from private import NotRunnable, patience
 
 SHM_HUGETLB, SHM_NORESERVE = 0o4000, 0o10000
 FULL = 20000
@@ -187,6 +190,119 @@ def test_a_counter_whose_page_comes_and_goes(m):
         os.waitpid(pid, 0)
     alive(m)
     os.unlink(m.at('app.key:A'))
+
+
+def waits_for_a_change(path):
+    """An ordinary user's poll(2) on PATH, until it tells one."""
+    fd = os.open(path, os.O_RDONLY)
+    os.pread(fd, 100, 0)
+    poller = select.poll()
+    poller.register(fd, select.POLLPRI)
+    return [events for _, events in poller.poll(patience(15) * 1000)]
+
+
+@harness.jumps
+@harness.unmounted
+@harness.not_under('valgrind', harness.USERS_VALGRIND)
+def test_a_counter_that_goes_while_somebody_waits_for_it(m):
+    """An ordinary user's daemon keeps it attached meanwhile."""
+    m.key()
+    _, counter = m.make(contents=b'x', count=3, counter_size=4096)
+    os.chown(m.mnt, harness.USER, harness.USER)
+    m.start(user=harness.USER)
+
+    def waits():
+        seen = as_uid(harness.USER, harness.USER, [], lambda: waits_for_a_change(m.at('app.key:A.refcount')))
+        equal(seen, [select.POLLPRI | select.POLLERR])
+    pid = spawn(waits)
+    wait_until(lambda: shm.stat(counter).nattch == 1, 'the daemon keeps the counter attached')
+    cut(counter, 0)
+    all_end_well([pid])
+    equal(m.daemon.process.poll(), None, 'the daemon is alive')
+
+
+def backing(shmid):
+    """A descriptor of a segment's inode, the pages of which it can take away."""
+    address = shm.attach(shmid)
+    fd = os.open('/proc/self/map_files/%x-%x' % (address, address + 4096), os.O_RDWR)
+    shm.detach(address)
+    return fd
+
+
+def take_away_and_give_back_all(fds):
+    """Until it is killed, and slowly: as long as those who look at a counter are held up."""
+    while True:
+        for size in 0, 4096:
+            for fd in fds:
+                os.ftruncate(fd, size)
+            time.sleep(0.01)
+
+
+@harness.jumps
+@harness.deadline(60)
+@harness.options('-o', 'reap=1')
+def test_counters_whose_pages_come_and_go_while_they_are_reaped(m):
+    """strace holds the monitor up between faulting one in and looking at it."""
+    names = ['app%d' % n for n in range(20)]
+    for name in names:
+        m.key(name)
+        m.create(name + ':A', b'x')
+    counters = [m.find(name)[1].id for name in names]
+    fds = [backing(shmid) for shmid in counters]
+
+    def come_and_go():
+        """Which the monitor looks after. What is away just now cannot be attached."""
+        for shmid in counters:
+            if errno_of(lambda: shm.detach(shm.attach(shmid))) not in ('OK', 'EINVAL'):
+                raise AssertionError('no attaching %d' % shmid)
+
+    with m.daemon.traced('-e', 'trace=madvise', '-e', 'inject=madvise:delay_exit=15000') as log:
+        def went_under_the_monitor():
+            in_child(come_and_go)
+            equal(m.daemon.process.poll(), None, 'the daemon is alive')
+            with open(log) as lines:
+                return lines.read().count('SIGBUS') >= 3
+        pid = spawn(lambda: take_away_and_give_back_all(fds))
+        try:
+            wait_until(went_under_the_monitor, 'a page went under the monitor three times', 30)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    for fd in fds:
+        os.ftruncate(fd, 4096)
+    m.listing()
+    for name in names:
+        os.unlink(m.at(name + ':A'))
+
+
+def blocked(pid):
+    """What each thread of a process blocks, as sets of signals."""
+    masks = {}
+    for task in os.listdir('/proc/%d/task' % pid):
+        with open('/proc/%d/task/%s/status' % (pid, task)) as status:
+            mask = [int(line.split()[1], 16) for line in status if line.startswith('SigBlk:')][0]
+        masks[task] = {n for n in range(1, 65) if mask >> n - 1 & 1}
+    return masks
+
+
+@harness.options('-o', 'reap', '-o', 'access=copy')
+@harness.not_under('tsan', 'a thread of ThreadSanitizer blocks all signals')
+@harness.not_under('valgrind', 'valgrind blocks signals itself, and hands them on')
+def test_no_thread_blocks_what_a_lost_page_raises(m):
+    """A signal that is blocked as the fault raises it kills, whatever its handler. Copying, all threads there are run."""
+    m.key()
+    m.make(contents=b'x', count=3)
+    m.read('app.key:A')
+    fd = os.open(m.at('app.key:A.refcount'), os.O_RDONLY)
+    os.pread(fd, 100, 0)
+    poller = select.poll()
+    poller.register(fd, select.POLLPRI)
+    equal(poller.poll(300), [])
+    os.close(fd)
+    masks = blocked(m.daemon.pid)
+    equal({task: mask & {signal.SIGBUS, signal.SIGSEGV} for task, mask in masks.items()}, {task: set() for task in masks})
+    equal([task for task, mask in masks.items() if task != str(m.daemon.pid) and signal.SIGTERM not in mask], [],
+          'who may get what ends it')
 
 
 harness.main(globals())
