@@ -2,6 +2,7 @@
 """Private namespaces for tests, and what tests/mount/harness.py and tests/cli/cli.py, which need more, have in common."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,12 @@ SLOW = float(os.environ.get('SMFS_SLOW') or 1)
 
 def patience(seconds):
     return seconds * SLOW
+
+
+def version():
+    """SM_VERSION."""
+    with open(os.path.dirname(os.path.abspath(__file__)) + '/../libsm/sm.h') as header:
+        return re.search('^#define SM_VERSION "(.*)"', header.read(), flags=re.M)[1]
 
 
 class NotRunnable(AssertionError):
