@@ -38,6 +38,18 @@ void making_forget_bytes(struct staged *s)
 	s->charged = 0;
 }
 
+struct staged *making_hold(struct staged *s)
+{
+	pthread_mutex_lock(&s->lock);
+	return s;
+}
+
+void making_let_go(struct staged **s)
+{
+	making_show(*s);
+	pthread_mutex_unlock(&(*s)->lock);
+}
+
 static struct staged_view view_of(const struct staged *s)
 {
 	return (struct staged_view){

@@ -10,10 +10,14 @@
 #include <time.h>
 
 #include "caller.h"
+#include "cleanup.h"
 #include "hash.h"
 #include "node.h"
 
-/* One object in the making, for the files that share the work: staged.c (who), making.c (when), staged_bytes.c (what). */
+/*
+ * One object in the making, for the files that share the work: staged.c (the table),
+ * staged_others.c (who), making.c (when), staged_bytes.c (what).
+ */
 
 /* What is shown of an object in the making. */
 struct staged_view {
@@ -59,6 +63,20 @@ struct staged {
 	struct sm_segment seg;	/* if made: as we left it */
 	bool lent;		/* its mode is not the one given it, but one that lets us fill it */
 };
+
+/* Hold the lock of S until the scope ends. What was changed under it is seen by all before anybody is told. */
+#define MAKING_HELD(s) struct staged *held AUTO(making_let_go) __attribute__((unused)) = making_hold(s)
+struct staged *making_hold(struct staged *s);
+void making_let_go(struct staged **s);
+
+/* staged.c: what is being made by N, or with this key, in use until the scope of a variable with STAGED_USED ends; or NULL. */
+#define STAGED_USED AUTO(staged_unuse)
+struct staged *staged_of_node(struct node *n);
+struct staged *staged_of_key(key_t key);
+void staged_unuse(struct staged **s);
+
+/* One creating descriptor more: 0, or -ESTALE where there is none any more. */
+int staged_join(struct staged *s);
 
 /*
  * All functions below are called with the object's lock held and no caller entered, and return 0 or a negative errno.

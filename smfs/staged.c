@@ -2,8 +2,7 @@
 /*
  * A System V segment has its size from birth, and a shell tells the size of a new file last: it opens, closes one copy of
  * the descriptor, writes, and closes. So an object is made when its creating descriptors say so: making.c says when.
- * This file knows them all, by key, and who may do what to them: there is no segment yet for the kernel to judge by, so what it
- * would say of one of that creator and mode is said here.
+ * This file knows them all, by key, and their creating descriptors.
  *
  * `table` guards the table by key and the numbers of descriptors and uses; it is never taken while a staged object's
  * own lock is held, nor the other way round. Under a staged lock the shm calls are made, as the creator, and all bytes
@@ -17,12 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attr.h"
 #include "cleanup.h"
 #include "making.h"
-#include "share.h"
-
-#define LONG_SIZE (1 << 20)	/* copied in less time than a request may hold others up */
 
 static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;
 static struct staged *by_key;
@@ -32,27 +27,6 @@ void staged_start(size_t size)
 {
 	making_start(size);
 }
-
-static struct staged *hold(struct staged *s)
-{
-	pthread_mutex_lock(&s->lock);
-	return s;
-}
-
-/* What was changed is seen by all before anybody is told. */
-static void let_go(struct staged *s)
-{
-	making_show(s);
-	pthread_mutex_unlock(&s->lock);
-}
-
-static void let_go_of(struct staged **s)
-{
-	let_go(*s);
-}
-
-/* Hold the lock of S until the scope ends. */
-#define HELD(s) struct staged *held AUTO(let_go_of) __attribute__((unused)) = hold(s)
 
 static void staged_free(struct staged *s)
 {
@@ -108,49 +82,49 @@ static int flush_locked(struct staged *s)
 
 ssize_t staged_read(struct staged *s, void *bytes, size_t n, off_t offset)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return staged_bytes_read(s, bytes, n, offset);
 }
 
 ssize_t staged_write(struct staged *s, const void *bytes, size_t n, off_t offset)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return staged_bytes_write(s, bytes, n, offset);
 }
 
 off_t staged_seek(struct staged *s, off_t offset, int whence)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return staged_bytes_seek(s, offset, whence);
 }
 
 int staged_truncate(struct staged *s, off_t size)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return staged_bytes_truncate(s, size);
 }
 
 int staged_allocate(struct staged *s, off_t end)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return staged_bytes_truncate(s, end > s->size ? end : s->size);
 }
 
 int staged_flush(struct staged *s)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return flush_locked(s);
 }
 
 int staged_sync(struct staged *s)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return making_commit_new_bytes(s);
 }
 
 bool staged_settled(struct staged *s)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return s->settled;
 }
 
@@ -172,22 +146,16 @@ static struct staged *use(struct staged *s)
 	return s;
 }
 
-static struct staged *of_node(struct node *n)
+struct staged *staged_of_node(struct node *n)
 {
-	pthread_mutex_lock(&table);
-	struct staged *s = use(n->staged);
-
-	pthread_mutex_unlock(&table);
-	return s;
+	LOCKED(&table);
+	return use(n->staged);
 }
 
-static struct staged *of_key(key_t key)
+struct staged *staged_of_key(key_t key)
 {
-	pthread_mutex_lock(&table);
-	struct staged *s = use(find(key));
-
-	pthread_mutex_unlock(&table);
-	return s;
+	LOCKED(&table);
+	return use(find(key));
 }
 
 static void unuse(struct staged *s)
@@ -200,9 +168,15 @@ static void unuse(struct staged *s)
 		staged_free(s);
 }
 
+void staged_unuse(struct staged **s)
+{
+	if (*s)
+		unuse(*s);
+}
+
 static bool is_made(struct staged *s)
 {
-	HELD(s);
+	MAKING_HELD(s);
 	return s->made || s->withdrawn;
 }
 
@@ -238,37 +212,6 @@ static int join_or_begin(key_t key, const char *path, mode_t mode, const struct 
 	return 0;
 }
 
-/* ---- who may do what, of what does not exist yet ---- */
-
-static bool in_group(const struct caller *c, gid_t gid)
-{
-	bool in = c->gid == gid;
-
-	for (unsigned i = 0; i < c->ngroups && !in; i++)
-		in = caller_groups(c)[i] == gid;
-	return in;
-}
-
-/* As shmat(2) has it. Whoever opens it before it has a size gives it one, and so must be able to stand for its creator. */
-static int may_open(const struct staged *s, bool write, const struct caller *caller)
-{
-	mode_t wanted = write ? 06 : 04, granted = s->mode;
-
-	if (caller->uid == s->creator.uid)
-		granted >>= 6;
-	else if (s->size == 0)
-		granted = 0;
-	else if (in_group(caller, s->creator.gid))
-		granted >>= 3;
-	return !(wanted & ~granted) || caller_can(caller, CAP_IPC_OWNER) ? 0 : -EACCES;
-}
-
-/* As IPC_SET and IPC_RMID of shmctl(2) have it. */
-static int may_change(const struct staged *s, const struct caller *caller)
-{
-	return caller->uid == s->creator.uid || caller_can(caller, CAP_SYS_ADMIN) ? 0 : -EPERM;
-}
-
 /* ---- the table by key ---- */
 
 /* The lock of the table is held. */
@@ -284,16 +227,12 @@ static void unlist(struct staged *s)
  */
 static void unlist_if_made(key_t key)
 {
-	struct staged *s = of_key(key);
+	struct staged *s STAGED_USED = staged_of_key(key);
 
-	if (!s)
-		return;
-	if (is_made(s)) {
-		pthread_mutex_lock(&table);
+	if (s && is_made(s)) {
+		LOCKED(&table);
 		unlist(s);
-		pthread_mutex_unlock(&table);
 	}
-	unuse(s);
 }
 
 int staged_open(key_t key, const char *path, mode_t mode, const struct caller *creator, struct staged **out,
@@ -312,12 +251,9 @@ int staged_open(key_t key, const char *path, mode_t mode, const struct caller *c
 
 struct node *staged_find(key_t key)
 {
-	struct staged *s = of_key(key);
-	struct node *n = s && !looks_made(s) ? node_get(s->node->id) : NULL;
+	struct staged *s STAGED_USED = staged_of_key(key);
 
-	if (s)
-		unuse(s);
-	return n;
+	return s && !looks_made(s) ? node_get(s->node->id) : NULL;
 }
 
 /* Everything in the table, in use; the number of them, or -ENOMEM. */
@@ -337,12 +273,9 @@ static ssize_t use_all(struct staged ***out)
 
 bool staged_key_is_busy(key_t key)
 {
-	struct staged *s = of_key(key);
-	bool busy = s && staged_is_busy(s);
+	struct staged *s STAGED_USED = staged_of_key(key);
 
-	if (s)
-		unuse(s);
-	return busy;
+	return s && staged_is_busy(s);
 }
 
 ssize_t staged_list(struct staged_name **out)
@@ -370,215 +303,13 @@ void staged_list_free(struct staged_name *names, ssize_t n)
 	free(names);
 }
 
-int staged_withdraw(key_t key, const struct caller *caller)
+int staged_join(struct staged *s)
 {
-	struct staged *s = of_key(key);
-	int err = -ENOENT;
-
-	if (!s)
-		return err;
-	pthread_mutex_lock(&s->lock);
-	if (!s->made && !s->withdrawn) {
-		err = may_change(s, caller);
-		s->withdrawn = !err;
-	}
-	let_go(s);
-	unuse(s);
-	return err;
-}
-
-static bool stat_view(const struct staged *s, const struct staged_view *v, struct stat *out)
-{
-	struct sm_segment like = {
-		.uid = s->creator.uid, .gid = s->creator.gid,
-		.atime = s->born.tv_sec, .ctime = s->born.tv_sec,
-	};
-
-	if (v->made && !v->withdrawn)
-		return false;
-	attr_beside(&like, attr_ino_staged(s->serial), S_IFREG | v->mode, (uint64_t)v->size, out);
-	out->st_blocks = (blkcnt_t)(v->charged / 512);
-	if (v->withdrawn)
-		out->st_nlink = 0;
-	return true;
-}
-
-bool staged_stat(struct node *n, struct stat *out)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return false;
-
-	struct staged_view v = making_view(s);
-	bool unmade = stat_view(s, &v, out);
-
-	unuse(s);
-	return unmade;
-}
-
-void staged_stat_made(struct node *n, struct stat *out)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return;
-
-	struct staged_view v = making_view(s);
-
-	if (v.made && !v.settled && v.dirty_to > (off_t)v.seg.size)
-		out->st_size = v.dirty_to;
-	if (v.lent)
-		out->st_mode = S_IFREG | v.mode;
-	unuse(s);
-}
-
-bool staged_is_long(struct node *n)
-{
-	struct staged *s = of_node(n);
-	bool is_long = true;
-
-	if (!s)
-		return false;
-	if (pthread_mutex_trylock(&s->lock) == 0) {
-		/* what is new may be one byte, but all of them are copied where it made the object larger */
-		is_long = s->dirty_to > s->dirty_from && s->size >= LONG_SIZE;
-		pthread_mutex_unlock(&s->lock);
-	}
-	unuse(s);
-	return is_long;
-}
-
-int staged_touch(struct node *n, const struct caller *caller)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return 0;
-	pthread_mutex_lock(&s->lock);
-	int err = may_change(s, caller) ? 0 : making_commit_default(s);
-
-	let_go(s);
-	unuse(s);
-	return err;
-}
-
-static int share_locked(struct staged *s, bool write, const struct caller *caller)
-{
-	if (s->withdrawn)
-		return s->made || s->verdict ? -ESTALE : -ENOENT;
-	if (s->made)
-		return making_commit_new_bytes(s);
-	if (s->size == 0) {
-		int err = may_open(s, write, caller);
-
-		return err ? err : -EALREADY;
-	}
-	return making_commit(s, s->size);
-}
-
-int staged_share(struct node *n, bool write, const struct caller *caller, struct staged **out)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return 0;
-	pthread_mutex_lock(&s->lock);
-	int err = share_locked(s, write, caller);
-
-	let_go(s);
-	if (err == -EALREADY) {
-		pthread_mutex_lock(&table);
-		if (s->descriptors)
-			s->descriptors++;
-		else
-			err = -ESTALE;	/* the last one was closed this instant: the kernel looks it up again */
-		pthread_mutex_unlock(&table);
-		*out = s;
-	}
-	unuse(s);
-	return err;
-}
-
-void staged_opened(struct node *n)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return;
-	s->opened = true;	/* without the lock: a copy is not waited for */
-	unuse(s);
-}
-
-int staged_access(struct node *n, bool write, const struct caller *caller)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return -EALREADY;
-	pthread_mutex_lock(&s->lock);
-	int err = s->made && !making_is_withdrawn(s) ? -EALREADY : may_open(s, write, caller);
-
-	let_go(s);
-	unuse(s);
-	return err;
-}
-
-static int chmod_unmade(struct staged *s, mode_t mode, const struct caller *caller)
-{
-	int err = s->made && !making_is_withdrawn(s) ? -EALREADY : may_change(s, caller);
-
-	if (!err)
-		s->mode = mode;
-	return err;
-}
-
-int staged_chmod(struct node *n, mode_t mode, const struct caller *caller)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return -EALREADY;
-	pthread_mutex_lock(&s->lock);
-	int err = chmod_unmade(s, mode, caller);
-
-	let_go(s);
-	unuse(s);
-	return err;
-}
-
-int staged_chown(struct node *n, const struct caller *caller)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return 0;
-	pthread_mutex_lock(&s->lock);
-	int err = s->made ? 0 : may_change(s, caller);
-
-	if (!err)
-		err = making_commit_default(s);
-	let_go(s);
-	unuse(s);
-	return err;
-}
-
-void staged_changed(struct node *n, const struct sm_segment *now)
-{
-	struct staged *s = of_node(n);
-
-	if (!s)
-		return;
-	pthread_mutex_lock(&s->lock);
-	if (s->made && !s->settled && s->seg.id == now->id) {
-		s->mode = now->mode;
-		s->seg.uid = now->uid;
-		s->seg.gid = now->gid;
-		s->seg.mode = now->mode;
-		s->seg.ctime = now->ctime;
-	}
-	let_go(s);
-	unuse(s);
+	LOCKED(&table);
+	if (!s->descriptors)
+		return -ESTALE;
+	s->descriptors++;
+	return 0;
 }
 
 int staged_close(struct staged *s)
@@ -590,7 +321,7 @@ int staged_close(struct staged *s)
 	int err = 0;
 
 	if (last) {	/* while it is still found, so that whoever looks finds it being made, or made */
-		HELD(s);
+		MAKING_HELD(s);
 		err = making_commit_new_bytes(s);
 		if (!err)
 			err = making_commit_default(s);
