@@ -70,8 +70,11 @@ static void make_links(const char *text, size_t n)
 static int kernels(const char *path, unsigned long long resolve)
 {
 	const struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | resolve };
-	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	int fd;
 
+	do	/* EAGAIN: somebody renamed or mounted something anywhere, while it went through ".." */
+		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN);
 	return fd < 0 ? -errno : fd;
 }
 
