@@ -3,7 +3,8 @@
  * The kernel tells when someone begins to wait and never when he has stopped. So each handle is good for a second only: then
  * it is woken although nothing has changed, and whoever still waits comes back at once with another one.
  *
- * `lock` guards the list and everything in a watch. What is done under it, looking and waking, cannot block.
+ * `lock` guards the lists and everything in a watch. Looking, which is done under it, cannot block. Waking is a reply: who is
+ * to be woken goes to a list of its own, and is taken from there one by one, without the lock.
  */
 #include "watch.h"
 
@@ -39,7 +40,7 @@ struct watch {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t news = PTHREAD_COND_INITIALIZER;	/* the list is not empty any more, or stop */
-static LIST_HEAD(, watch) watches = LIST_HEAD_INITIALIZER(watches);
+static LIST_HEAD(watch_list, watch) watches = LIST_HEAD_INITIALIZER(watches), due = LIST_HEAD_INITIALIZER(due);
 static void (*wake)(void *handle), (*drop)(void *handle);
 static pthread_t thread;
 static bool running, stopping;
@@ -125,6 +126,12 @@ static bool has_changed(struct watch *w)
 
 /* ---- the thread ---- */
 
+static void move_to(struct watch_list *list, struct watch *w)
+{
+	LIST_REMOVE(w, entry);
+	LIST_INSERT_HEAD(list, w, entry);
+}
+
 static void unlist(struct watch *w)
 {
 	if (w->listed)
@@ -137,11 +144,26 @@ static void look_at(struct watch *w)
 {
 	w->looks--;
 	if (w->handle && (w->looks <= 0 || has_changed(w))) {
-		wake(w->handle);
-		w->handle = NULL;
-		w->looks = LINGER_LOOKS;
+		move_to(&due, w);
 	} else if (!w->handle && w->looks <= 0) {
 		unlist(w);	/* nobody came back */
+	}
+}
+
+/* The lock is held, and let go meanwhile: any watch may be freed, or be given another handle, which is woken then. */
+static void wake_due(void)
+{
+	struct watch *w;
+
+	while ((w = LIST_FIRST(&due))) {
+		void *handle = w->handle;
+
+		w->handle = NULL;
+		w->looks = LINGER_LOOKS;
+		move_to(&watches, w);
+		pthread_mutex_unlock(&lock);
+		wake(handle);
+		pthread_mutex_lock(&lock);
 	}
 }
 
@@ -181,6 +203,7 @@ static void *look_on(void *unused)
 			next = LIST_NEXT(w, entry);
 			look_at(w);
 		}
+		wake_due();
 	}
 	pthread_mutex_unlock(&lock);
 	return NULL;
@@ -224,22 +247,16 @@ struct watch *watch_new(void)
 	return w;
 }
 
-static void forget(struct watch *w)
-{
-	if (w->handle)
-		drop(w->handle);
-	w->handle = NULL;
-}
-
 void watch_free(struct watch *w)
 {
 	if (!w)
 		return;
 	{
 		LOCKED(&lock);
-		forget(w);
 		unlist(w);
 	}
+	if (w->handle)
+		drop(w->handle);
 	free(w);
 }
 
@@ -253,23 +270,33 @@ static void enlist(struct watch *w)
 	}
 }
 
-bool watch_poll(struct watch *w, const struct watch_state *seen, void *handle)
+/* HANDLE becomes what is to be dropped: the one before, or itself where there is no waiting, or no thread to wait with. */
+static bool poll_for(struct watch *w, const struct watch_state *seen, void **handle)
 {
 	LOCKED(&lock);
 	w->seen = *seen;
 
 	bool differs = has_changed(w);
 
-	if (handle && !differs)
+	if (*handle && !differs)
 		enlist(w);
-	if (handle && !differs && w->listed) {
-		forget(w);
-		w->handle = handle;
+	if (*handle && !differs && w->listed) {
+		void *before = w->handle;
+
+		w->handle = *handle;
 		w->looks = LEASE_LOOKS;
-	} else if (handle) {
-		drop(handle);	/* the answer is no waiting, or there is no thread to wait with */
+		*handle = before;
 	}
 	if (!w->listed)
 		let_go(w);
+	return differs;
+}
+
+bool watch_poll(struct watch *w, const struct watch_state *seen, void *handle)
+{
+	bool differs = poll_for(w, seen, &handle);
+
+	if (handle)
+		drop(handle);
 	return differs;
 }
