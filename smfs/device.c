@@ -23,8 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLONE _IOR(229, 0, uint32_t)	/* FUSE_DEV_IOC_CLONE of linux/fuse.h */
-
 static ssize_t device_read(int fd, void *buf, size_t size, void *unused)
 {
 	ssize_t n = read(fd, buf, size);
@@ -67,7 +65,7 @@ static int device_clone(int master)
 	uint32_t of = (uint32_t)master;
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-	if (fd >= 0 && ioctl(fd, CLONE, &of)) {
+	if (fd >= 0 && ioctl(fd, FUSE_DEV_IOC_CLONE, &of)) {
 		close(fd);
 		return -1;
 	}
