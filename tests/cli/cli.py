@@ -6,6 +6,7 @@ first moves into private IPC, mount and process namespaces; what a test leaves b
 a process that it leaves behind is a failure.
 """
 
+import collections
 import contextlib
 import os
 import shutil
@@ -61,6 +62,19 @@ class Cli:
         ran = self.run(*args, **more)
         assert ran.status == 0 and not ran.err, '%s: %r' % (args, ran)
         return ran.out
+
+    def calls(self, *args):
+        """The same, and how often it made which system call; None where strace is missing."""
+        counts, env = self.scratch + '/calls', dict(os.environ, ASAN_OPTIONS='detect_leaks=0')  # no such look under strace
+        tracer = ['strace', '-qq', '-c', '-U', 'name,calls', '-o', counts] if have('strace') else []
+        done = subprocess.run(tracer + [self.smctl] + list(args), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=SECONDS, env=env)
+        ran = Ran(done.returncode, done.stdout, done.stderr)
+        if not tracer:
+            return ran, None
+        with open(counts) as table:
+            rows = [line.split() for line in table]
+        return ran, collections.Counter({row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()})
 
     def bad(self, status, saying, *args, **more):
         """It must end so, say that, and change no segment."""

@@ -260,7 +260,7 @@ def test_wait_for_the_last_to_leave(c):
         time.sleep(0.3)
         assert waiting.poll() is None
         cli.kill(holder, signal.SIGTERM)
-    assert waiting.wait(2) == 0
+    assert waiting.wait(cli.SECONDS) == 0
 
 
 def test_wait_for_a_number(c):
@@ -270,7 +270,7 @@ def test_wait_for_a_number(c):
     time.sleep(0.3)
     assert waiting.poll() is None
     c.holder(path, 'A')
-    assert waiting.wait(2) == 0
+    assert waiting.wait(cli.SECONDS) == 0
 
 
 def test_wait_sees_a_count_without_an_attach(c):
@@ -280,7 +280,7 @@ def test_wait_sees_a_count_without_an_attach(c):
     waiting = c.spawn('wait', path, 'A')
     time.sleep(1)
     shm.ctypes.memset(address, 0, 4)
-    assert waiting.wait(7) == 0
+    assert waiting.wait(cli.SECONDS) == 0
     shm.detach(address)
 
 
@@ -289,7 +289,7 @@ def test_wait_gives_up(c):
     c.holder(path, 'A', 100)
     begun = time.monotonic()
     c.bad(1, 'is 1 still, not 0', 'wait', path, 'A', '--timeout', '1s')
-    assert 1 <= time.monotonic() - begun < 2
+    assert time.monotonic() - begun >= 1        # which no load makes shorter
     c.bad(1, 'is 1 still', 'wait', path, 'A', '--timeout', '0')
 
 
@@ -299,17 +299,17 @@ def test_waiters_do_not_keep_references_from_being_reaped(c):
     waiting = [c.spawn('wait', path, 'A') for _ in range(3)]
     time.sleep(0.5)
     assert c.ok('reap', path, 'A') == '%s:A: 1 -> 0\n' % path
-    assert [w.wait(7) for w in waiting] == 3 * [0]
+    assert [w.wait(cli.SECONDS) for w in waiting] == 3 * [0]
 
 
 def test_wait_costs_nothing(c):
     path = c.key()
     c.holder(path, 'A', 100)
-    before = os.times()
-    c.run('wait', path, 'A', '--timeout', '2')
-    after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    assert used < 0.1, used
+    ran, calls = c.calls('wait', path, 'A', '--timeout', '2')
+    assert ran.status == 1 and 'is 1 still' in ran.err, ran
+    if calls:
+        looks = calls['clock_nanosleep']
+        assert looks <= 20 and calls['shmat'] <= 2 and calls['shmget'] + calls['shmctl'] <= 2 * looks + 10, calls
 
 
 cli.main(globals())

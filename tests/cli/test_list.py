@@ -24,6 +24,23 @@ def lone_counter(path, proj):
     shm.remove(cli.data_of(path, proj))
 
 
+def test_listing_asks_for_each_segment_but_a_few_times(c):
+    """And looks through /proc once, however many there are. How long that takes, tools/bench measures."""
+    made, opened = 0, []
+    for pairs in 20, 200:
+        for made in range(made, pairs):
+            shm.get(0x41000000 + made, 4096, shm.IPC_CREAT | 0o666)
+            shm.get(0x07000000 + made, 4096, shm.IPC_CREAT | 0o666)
+        made = pairs
+        for args in ['-n'], ['-n', '--objects'], ['-n', '-o', '+holders']:
+            ran, calls = c.calls('ls', *args)
+            assert ran.status == 0 and ran.out.count('\n') == (pairs if '--objects' in args else 2 * pairs), (args, ran)
+            if calls:
+                assert calls['shmctl'] <= 3 * pairs + 10 and calls['shmat'] <= pairs, (args, pairs, calls)
+        opened.append(calls and calls['openat'])
+    assert opened[0] == opened[1], opened
+
+
 def test_nothing_there(c):
     assert c.ok('ls') == 'ID  KEY  OWNER  MODE  SIZE  NATTCH  KIND  NAME\n'
     assert c.ok('ls', '-n') == ''
