@@ -131,7 +131,7 @@ void ops_job_submit(void *p)
 	int err = pool_submit(ops.pool, &job->pool);
 
 	if (err)
-		ops_job_fail(job, -err);
+		ops_job_fail(job, err == -ESHUTDOWN ? ENOTCONN : -err);
 }
 
 void ops_job_submit_patiently(void *p)

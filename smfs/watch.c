@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel tells when someone begins to wait and never when he has stopped. So each handle is good for a second only: then
- * it is woken although nothing has changed, and whoever still waits comes back at once with another one.
+ * The kernel tells when someone begins to wait and never when he has stopped. So each handle is good for a second only, or a
+ * little longer where many wait: then it is woken although nothing has changed, and whoever still waits comes back at once with
+ * another one. However many there are, looking takes a fifth of a processor at the most, and waking them in vain no more either.
  *
  * `lock` guards the lists and everything in a watch. Looking, which is done under it, cannot block. Waking is a reply: who is
  * to be woken goes to a list of its own, and is taken from there one by one, without the lock.
@@ -23,7 +24,9 @@
 #include "thread.h"
 
 #define EVERY_MS 100
-#define LEASE_LOOKS 10		/* looks until a handle is woken anyway */
+#define LEASE_LOOKS 10		/* looks until a handle is woken anyway, */
+#define LEASE_EACH 100		/* and one more for each so many that wait: a thousand wakes in a second */
+#define REST 4			/* times as long as it took to look at all, before that is done again */
 #define LINGER_LOOKS 3		/* looks until the way to a counter is let go when nobody came back */
 
 struct watch {
@@ -44,6 +47,7 @@ static LIST_HEAD(watch_list, watch) watches = LIST_HEAD_INITIALIZER(watches), du
 static void (*wake)(void *handle), (*drop)(void *handle);
 static pthread_t thread;
 static bool running, stopping;
+static int listed;
 
 /* ---- looking at a counter ---- */
 
@@ -134,8 +138,10 @@ static void move_to(struct watch_list *list, struct watch *w)
 
 static void unlist(struct watch *w)
 {
-	if (w->listed)
+	if (w->listed) {
 		LIST_REMOVE(w, entry);
+		listed--;
+	}
 	w->listed = false;
 	let_go(w);
 }
@@ -167,30 +173,38 @@ static void wake_due(void)
 	}
 }
 
-static struct timespec next_look(void)
+static long now_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += EVERY_MS * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_nsec -= 1000000000L;
-		t.tv_sec++;
-	}
-	return t;
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void wait_for_next(void)
+static void wait_until(long ms)
 {
-	struct timespec until = next_look();
+	struct timespec until = { ms / 1000, ms % 1000 * 1000000 };
 
 	while (!stopping && pthread_cond_clockwait(&news, &lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
 		;
 }
 
-static void *look_on(void *unused)
+/* How long it took, in ms. */
+static long look_at_all(void)
 {
 	struct watch *w, *next;
+	long begun = now_ms();
+
+	for (w = LIST_FIRST(&watches); w && !stopping; w = next) {
+		next = LIST_NEXT(w, entry);
+		look_at(w);
+	}
+	return now_ms() - begun;
+}
+
+static void *look_on(void *unused)
+{
+	long rest = EVERY_MS;
 
 	pthread_mutex_lock(&lock);
 	while (!stopping) {
@@ -198,11 +212,10 @@ static void *look_on(void *unused)
 			pthread_cond_wait(&news, &lock);
 			continue;
 		}
-		wait_for_next();
-		for (w = LIST_FIRST(&watches); w && !stopping; w = next) {
-			next = LIST_NEXT(w, entry);
-			look_at(w);
-		}
+		wait_until(now_ms() + rest);
+		rest = REST * look_at_all();
+		if (rest < EVERY_MS)
+			rest = EVERY_MS;
 		wake_due();
 	}
 	pthread_mutex_unlock(&lock);
@@ -267,6 +280,7 @@ static void enlist(struct watch *w)
 			pthread_cond_signal(&news);
 		LIST_INSERT_HEAD(&watches, w, entry);
 		w->listed = true;
+		listed++;
 	}
 }
 
@@ -284,7 +298,7 @@ static bool poll_for(struct watch *w, const struct watch_state *seen, void **han
 		void *before = w->handle;
 
 		w->handle = *handle;
-		w->looks = LEASE_LOOKS;
+		w->looks = LEASE_LOOKS + listed / LEASE_EACH;
 		*handle = before;
 	}
 	if (!w->listed)
