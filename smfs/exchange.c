@@ -64,6 +64,18 @@ int exchange_enter(struct exchange *e, key_t key)
 	return err;
 }
 
+int exchange_try(struct exchange *e, key_t key)
+{
+	*e = (struct exchange){ .key = key };
+	LOCKED(&lock);
+	if (find(key, true, e)) {
+		e->key = IPC_PRIVATE;
+		return -EBUSY;
+	}
+	LIST_INSERT_HEAD(&all, e, entry);
+	return 0;
+}
+
 int exchange_begin(struct exchange *e, key_t key, struct node *n)
 {
 	*e = (struct exchange){ .key = key, .node = n };

@@ -29,6 +29,9 @@ struct exchange {
  */
 int exchange_enter(struct exchange *e, key_t key);
 
+/* The same, but EBUSY where it would wait. */
+int exchange_try(struct exchange *e, key_t key);
+
 /* Exchange the segment N with KEY, until exchange_leave(); waits for all uses, and for another exchange. The same errors. */
 int exchange_begin(struct exchange *e, key_t key, struct node *n);
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "exchange.h"
 #include "share.h"
 #include "store.h"
 #include "way.h"
@@ -177,15 +178,27 @@ static bool was_removed(struct staged *s)
 	return s->seg.id >= 0 && look(&s->seg, &s->withdrawn, &now) == 0 && s->withdrawn;
 }
 
+/* One that is getting another size exists, also while its key is free. */
+static int create(struct staged *s, size_t size)
+{
+	struct exchange e;
+
+	s->seg.id = -1;
+	if (exchange_try(&e, s->key))
+		return -EEXIST;
+
+	CALLER_SCOPE(denied, &s->creator);
+
+	int err = denied ? denied : store_create(s->key, size, s->mode, s->path, &s->seg);
+
+	exchange_leave(&e);
+	return err;
+}
+
 static int make(struct staged *s, size_t size)
 {
-	int err;
+	int err = create(s, size);
 
-	{
-		CALLER_SCOPE(denied, &s->creator);
-
-		err = denied ? denied : store_create(s->key, size, s->mode, s->path, &s->seg);
-	}
 	if (err == -EIDRM && was_removed(s))
 		return 0;
 	if (err)

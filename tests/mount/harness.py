@@ -78,6 +78,7 @@ def not_under(tool, why):
 VALGRIND_SHMAT = 'the shmat and mremap of valgrind have their own errors, and no room for large or huge pages'
 USERS_VALGRIND = 'what an ordinary user starts under valgrind does not come to mount'
 
+small = not_under('tsan', 'ThreadSanitizer leaves no room for it in the address space')
 jumps = not_under('tsan', 'smfs jumps out of memcpy, which that of ThreadSanitizer does not survive')
 
 

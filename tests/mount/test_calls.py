@@ -173,7 +173,7 @@ def test_openat_and_chdir(m):
 
 
 @harness.not_under('valgrind', harness.VALGRIND_SHMAT)
-@harness.not_under('tsan', 'ThreadSanitizer leaves no room for it in the address space')
+@harness.small
 def test_a_segment_of_a_tebibyte(m):
     """Looked at, read and written in places: nobody walks over it."""
     m.key()

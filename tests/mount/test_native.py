@@ -327,7 +327,7 @@ def _mapped(fd, size):
 # ---- huge and sparse
 
 @harness.not_under('valgrind', harness.VALGRIND_SHMAT)
-@harness.not_under('tsan', 'ThreadSanitizer leaves no room for it in the address space')
+@harness.small
 def test_dumping_a_sparse_segment_allocates_nothing(m):
     m.key()
     size = 1 << 40

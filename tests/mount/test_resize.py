@@ -501,6 +501,7 @@ def make_sparse(m, places):
 
 
 @harness.as_user
+@harness.small
 @harness.deadline(20)
 def test_a_huge_one_of_an_ordinary_user(m):
     m.key()
@@ -513,6 +514,7 @@ def test_a_huge_one_of_an_ordinary_user(m):
 
 @harness.unmounted
 @harness.deadline(60)
+@harness.small
 @harness.not_under('valgrind', harness.USERS_VALGRIND)
 def test_where_the_data_of_a_huge_one_is_not_found(m):
     """It would take too long: refused, and it says so."""

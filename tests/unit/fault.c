@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 static struct {
-	int count;
+	_Atomic int count;	/* of all threads */
 	bool armed;
 	int fail_at, err;		/* 0: every call */
 	int hook_at;
@@ -60,15 +60,16 @@ static bool fails(enum fault_call call)
 
 	if (resting)
 		return false;
-	faults[call].count++;
+	int count = ++faults[call].count;
+
 	hook = faults[call].hook;
-	if (hook && faults[call].count == faults[call].hook_at) {
+	if (hook && count == faults[call].hook_at) {
 		faults[call].hook = NULL;
 		happened = resting = true;
 		hook(faults[call].arg);
 		resting = false;
 	}
-	if (!faults[call].armed || (faults[call].fail_at && faults[call].count != faults[call].fail_at))
+	if (!faults[call].armed || (faults[call].fail_at && count != faults[call].fail_at))
 		return false;
 	happened = true;
 	errno = faults[call].err;

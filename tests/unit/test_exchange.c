@@ -137,6 +137,9 @@ static void nobody_waits_at_the_end(void **state)
 
 	assert_int_equal(exchange_begin(&e, KEY, n), 0);
 	assert_false(*exchange_over());
+	assert_int_equal(exchange_try(&other, KEY), -EBUSY);
+	assert_int_equal(exchange_try(&other, KEY + 1), 0);
+	exchange_leave(&other);
 	exchange_stop();
 	assert_true(*exchange_over());
 	assert_int_equal(exchange_enter(&other, KEY), -EINTR);
