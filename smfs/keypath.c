@@ -35,20 +35,27 @@ static bool ends_in(const char *text, const char *tail)
  * The kernel marks the path of a removed file, and a file may really be called so; then that name leads to
  * it. The number of links alone says nothing: it may have others, and some file systems never tell.
  */
-static bool is_deleted(const struct keydir *root, const struct keypath *kp, const char *text, unsigned hint)
+static int check_deleted(const struct keydir *root, const struct keypath *kp, const char *text, unsigned flags)
 {
 	struct keypath other = KEYPATH_NONE;
+	int err;
 
 	if (!ends_in(text, deleted))
-		return false;
-	if (kp->st.st_nlink == 0 || walk_path(root, &root->root, text, hint, NULL, &other) != 0)
-		return true;
+		return 0;
+	if (kp->st.st_nlink == 0)
+		return -ENOENT;
+	err = walk_path(root, &root->root, text, flags & (KEYPATH_HINT | KEYPATH_CACHED), NULL, &other);
+	if (err)
+		return err == -EAGAIN && flags & KEYPATH_CACHED ? err : -ENOENT;
 	keypath_close(&other);
-	return other.st.st_dev != kp->st.st_dev || other.st.st_ino != kp->st.st_ino;
+	return other.st.st_dev != kp->st.st_dev || other.st.st_ino != kp->st.st_ino ? -ENOENT : 0;
 }
 
-/* The path of KP as seen from the root; the kernel's text begins with the root's own. HINT: KEYPATH_HINT or 0. */
-static int real_path(const struct keydir *root, const struct keypath *kp, unsigned hint, char **out)
+/*
+ * The path of KP as seen from the root; the kernel's text begins with the root's own. The kernel puts it together from names
+ * that it has, and asks no file system.
+ */
+static int real_path(const struct keydir *root, const struct keypath *kp, unsigned flags, char **out)
 {
 	char link[40], text[PATH_MAX + 1];
 	const size_t above = root->root.path && root->root.path[1] ? strlen(root->root.path) : 0;
@@ -63,8 +70,9 @@ static int real_path(const struct keydir *root, const struct keypath *kp, unsign
 	const char *path = text;
 	if (above && strncmp(text, root->root.path, above) == 0 && strchr("/", text[above]))
 		path = text[above] ? text + above : "/";
-	if (is_deleted(root, kp, path, hint))
-		return -ENOENT;
+	const int err = check_deleted(root, kp, path, flags);
+	if (err)
+		return err;
 	*out = strdup(path);
 	return *out ? 0 : -ENOMEM;
 }
@@ -78,9 +86,7 @@ static int complete(const struct keydir *root, unsigned flags, struct keypath *o
 
 	if (!(flags & KEYPATH_REALPATH) && !doubtful)
 		return 0;
-	if (flags & KEYPATH_CACHED)
-		return -EAGAIN;		/* rare enough */
-	const int err = real_path(root, out, flags & KEYPATH_HINT, &path);
+	const int err = real_path(root, out, flags, &path);
 	if (!err && flags & KEYPATH_REALPATH) {
 		out->path = path;
 		path = NULL;

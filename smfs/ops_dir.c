@@ -403,6 +403,7 @@ static struct dir_job *list_job(fuse_req_t req, struct node *n, size_t size, con
 
 	if (!job)
 		return NULL;
+	job->base.pool.holds_directory = true;
 	job->fi = *fi;
 	job->size = size;
 	job->plus = plus;

@@ -112,6 +112,7 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
 
 	if (!job)
 		return NULL;
+	job->base.pool.holds_directory = true;
 	job->kp = (struct keypath)KEYPATH_NONE;
 	name_parse(name, &job->name);
 	job->path = join(job->base.node->path, name);
@@ -124,15 +125,10 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
 
 /*
  * Handing over costs more than all the rest of a lookup. So what the kernel has in its caches, which is nearly always
- * all of it, is resolved here: that never waits for a file system. FINISH is done here as well, unless it WAITS.
+ * all of it, is resolved here: that never waits for a file system. JOB is finished here as well, unless that WAITS.
  */
-static void resolve_and_finish(fuse_req_t req, fuse_ino_t parent, const char *name, ops_step *finish,
-			       bool (*waits)(const struct name_job *job))
+static void resolve_and_finish(struct name_job *job, bool (*waits)(const struct name_job *job))
 {
-	struct name_job *job = name_job(req, parent, name, finish);
-
-	if (!job)
-		return;
 	job->how |= KEYPATH_CACHED;
 	name_work(&job->base);
 	if (job->base.err != -EAGAIN && (job->base.err || !waits(job))) {
@@ -255,8 +251,13 @@ static bool lookup_waits(const struct name_job *job)
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (!is_too_long(req, name) && !ops_id_lookup(req, parent, name))
-		resolve_and_finish(req, parent, name, lookup_finish, lookup_waits);
+	if (is_too_long(req, name) || ops_id_lookup(req, parent, name))
+		return;
+
+	struct name_job *job = name_job(req, parent, name, lookup_finish);
+
+	if (job)
+		resolve_and_finish(job, lookup_waits);
 }
 
 /* ---- create ---- */
@@ -346,6 +347,15 @@ static void create_finish(struct ops_job *base)
 	node_put(n);
 }
 
+/* Opening what exists by now may take long in more ways; that is rare, since the kernel has just looked. */
+static bool create_waits(const struct name_job *job)
+{
+	struct object obj;
+
+	return !job->is_dir &&
+	       (exchange_is_on(job->key) || staged_key_is_busy(job->key) || store_find(job->key, &obj) || obj.has_data);
+}
+
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	if (is_too_long(req, name) || ops_id_create(req, parent, name))
@@ -363,7 +373,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		job->mode = mode & 0777;
 		job->fi = *fi;
 		job->how = KEYPATH_REALPATH;
-		ops_job_submit(job);
+		resolve_and_finish(job, create_waits);
 	}
 }
 
@@ -438,6 +448,11 @@ static bool unlink_waits(const struct name_job *job)
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (!is_too_long(req, name) && !ops_id_unlink(req, parent, name))
-		resolve_and_finish(req, parent, name, unlink_finish, unlink_waits);
+	if (is_too_long(req, name) || ops_id_unlink(req, parent, name))
+		return;
+
+	struct name_job *job = name_job(req, parent, name, unlink_finish);
+
+	if (job)
+		resolve_and_finish(job, unlink_waits);
 }

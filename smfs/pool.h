@@ -6,8 +6,9 @@
  * Threads for jobs that may hang or take long: a key path may lie on a file system that does not answer, and nobody but
  * the user who asked for it may feel that.
  *
- * A user's jobs take PER_USER threads at most, and no second one while a quarter of THREADS is taken. So users each of
- * whom hangs wherever possible leave others a thread until there are some 800 of them (of 1,024 threads).
+ * A user's jobs take PER_USER threads at most, and no second one while a quarter of THREADS is taken. What holds a directory
+ * has as many again: behind it everybody waits who wants to use that directory, and it must not wait for its user's copies. So
+ * users each of whom hangs wherever possible leave others a thread until there are some 400 of them (of 1,024 threads).
  *
  * A job is a struct that its user embeds, allocates and fills; zero what is not named here. The pool calls,
  * always without its lock and with all signals blocked but those of a fault:
@@ -52,6 +53,7 @@ struct pool_job {
 	void (*expire)(struct pool_job *job);
 	void (*discard)(struct pool_job *job);
 	uid_t uid;		/* whose turn it takes */
+	bool holds_directory;	/* the kernel keeps others out of a directory until this is answered */
 	/*
 	 * From pool_submit(), as a rule POOL_TIMEOUT_MS. 0: none, for work that must be finished once it has begun, and that
 	 * will be: pool_stop() waits for it.
@@ -69,7 +71,7 @@ struct pool_job {
 
 struct pool_limits {
 	unsigned threads;	/* in all; 0: 1,024 */
-	unsigned per_user;	/* jobs of one user that run at once, expired ones included; 0: 8 */
+	unsigned per_user;	/* jobs of one user that run at once, expired ones included, of either kind; 0: 8 */
 	unsigned idle_ms;	/* an idle thread ends after this; 0: 10,000 */
 };
 

@@ -4,6 +4,8 @@
  * A user whose jobs all hang has as many threads as the limit says and no more; everyone else goes on. Many such users
  * would have them all. So the limit holds only until a part of the threads is taken: the rest is for those who have none,
  * and each of them gets one. All steps take constant time, however long the queue of somebody else is.
+ *
+ * What holds a directory counts as another user's: it waits for none of the other jobs of its own.
  */
 
 #include "turns.h"
@@ -15,6 +17,7 @@
 
 struct pool_user {
 	uid_t uid;
+	bool holds_directory;	/* pool.h */
 	unsigned running;
 	struct user_queue *turns;	/* that it is in: first or more of struct turns, or NULL */
 	struct job_queue waiting;
@@ -33,19 +36,19 @@ static struct pool_user *user_new(struct turns *turns)
 	return user;
 }
 
-static struct pool_user *user_get(struct turns *turns, uid_t uid)
+static struct pool_user *user_get(struct turns *turns, uid_t uid, bool holds_directory)
 {
 	struct user_list *bucket = &turns->users[uid % TURNS_BUCKETS];
 	struct pool_user *user;
 
 	LIST_FOREACH(user, bucket, bucket) {
-		if (user->uid == uid)
+		if (user->uid == uid && user->holds_directory == holds_directory)
 			return user;
 	}
 	user = user_new(turns);
 	if (!user)
 		return NULL;
-	*user = (struct pool_user){ .uid = uid };
+	*user = (struct pool_user){ .uid = uid, .holds_directory = holds_directory };
 	TAILQ_INIT(&user->waiting);
 	LIST_INSERT_HEAD(bucket, user, bucket);
 	return user;
@@ -98,7 +101,7 @@ void turns_free(struct turns *turns)
 
 int turns_add(struct turns *turns, struct pool_job *job)
 {
-	job->user = user_get(turns, job->uid);
+	job->user = user_get(turns, job->uid, job->holds_directory);
 	if (!job->user)
 		return -ENOMEM;
 	TAILQ_INSERT_TAIL(&job->user->waiting, job, waiting);

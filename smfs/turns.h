@@ -4,7 +4,7 @@
 
 /*
  * Whose job is next: each user's jobs wait in a queue of their own, users below the limit take turns, those of whom
- * nothing runs first. For pool.c, whose lock protects all of it.
+ * nothing runs first. A user's jobs that hold a directory are another user's here. For pool.c, whose lock protects all of it.
  */
 
 #include <stdbool.h>

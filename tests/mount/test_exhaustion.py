@@ -485,6 +485,30 @@ def test_who_only_looks_waits_for_no_copy(m):
         equal(os.waitpid(writer, 0)[1], 0, 'exit status of the writer')
 
 
+@harness.allow_other
+@harness.options('-o', 'waiting=1')
+@harness.deadline(60)
+def test_what_holds_a_directory_waits_for_no_copy_of_its_user(m):
+    """The kernel keeps everybody out of the directory meanwhile. A link has to be read, so all of it takes a thread."""
+    m.key()
+    m.key('other')
+    os.symlink('other', m.keys + '/link')
+    entries = os.scandir(m.mnt)         # opens it, and begins to read later
+
+    def use():
+        os.close(os.open(m.at('link:A'), os.O_RDWR | os.O_CREAT))
+        equal({'app.key:A', 'other:A'} - {entry.name for entry in entries}, set())
+        os.unlink(m.at('link:A'))
+    with m.daemon.traced('-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=%d' % patience(4e6)) as log:
+        writer = spawn(lambda: as_one(m, GREEDY, lambda: m.create('app.key:A', bytes(2 << 20))))
+        wait_until(lambda: count_of(log, 'pread64('), 'it is being copied')
+        as_one(m, GREEDY, use)
+        equal(count_of(log, '(DELAYED)'), 0, 'copies that were waited for')
+    equal(os.waitpid(writer, 0)[1], 0, 'exit status of the writer')
+    entries.close()
+    m.remove()
+
+
 CALLS = 12      # of a kind, and more than there are threads that serve
 
 
@@ -529,6 +553,40 @@ def test_who_waits_for_a_copy_waits_on_no_thread_of_others(m):
         equal(count_of(log, '(DELAYED)'), 0, 'copies that were waited for')
     equal(os.waitpid(writer, 0)[1], 0, 'exit status of the writer')
     equal(m.read('app.key:A')[10:15], b'other')
+    m.remove()
+    m.remove('other')
+
+
+@harness.allow_other
+@harness.deadline(60)
+def test_who_makes_anew_what_is_copied_waits_on_no_thread_of_others(m):
+    """strace holds up the copying of what was removed; in more directories than there are threads that serve it is made anew."""
+    m.key()
+    m.key('other')
+    m.make('other', contents=b'other')
+    for i in range(CALLS):
+        os.mkdir('%s/d%d' % (m.keys, i))
+        os.link(m.keys + '/app.key', '%s/d%d/app.key' % (m.keys, i))
+
+    def write():
+        fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT, 0o644)
+        for size in (2 << 20, 3 << 20):
+            os.pwrite(fd, b'x', size - 1)
+            os.fsync(fd)
+
+    def make_anew():
+        with concurrent.futures.ThreadPoolExecutor(CALLS) as threads:   # which is first when the copy is done is all the same
+            list(threads.map(lambda i: errno_of(m.create, 'd%d/app.key:A' % i, b''), range(CALLS)))
+    with m.daemon.traced('-e', 'trace=pread64', '-e', 'inject=pread64:delay_enter=%d' % patience(4e6)) as log:
+        pids = [spawn(lambda: as_one(m, GREEDY, write))]
+        wait_until(lambda: count_of(log, 'pread64(') > 1, 'its replacement is being copied', 10)
+        m.remove()
+        pids.append(spawn(lambda: as_one(m, GREEDY, make_anew)))
+        time.sleep(patience(1))
+        equal(as_one(m, OTHER, lambda: {os.stat(m.at('other:A')).st_size for _ in range(30)}), {5})
+        equal(count_of(log, '(DELAYED)'), 1, 'copies that were waited for')
+    for pid in pids:
+        equal(os.waitpid(pid, 0)[1], 0, 'exit status')
     m.remove()
     m.remove('other')
 

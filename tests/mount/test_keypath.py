@@ -366,6 +366,26 @@ def test_many_users_whose_key_paths_hang(m):
 
 
 @harness.allow_other
+@harness.options('-o', 'waiting=1')
+def test_a_new_file_waits_for_nothing_that_hangs(m):
+    """What the kernel has in its caches needs no thread: neither looking it up nor making it."""
+    m.daemon.may_complain = True
+    m.key()
+    hung = Hung(m)
+    pid = stats_of(m, 3000, 1)
+    try:
+        os.read(hung.device, 1 << 17)       # it hangs
+        answer, seconds = in_child(lambda: timed(lambda: (m.create('app.key:A', b'x'), os.unlink(m.at('app.key:A')))),
+                                   people.user(3000, 3000))
+        equal(answer, 'OK')
+        if seconds > patience(4):
+            raise AssertionError('it took %.2f s' % seconds)
+    finally:
+        hung.close()
+        os.waitpid(pid, 0)
+
+
+@harness.allow_other
 @harness.options('-o', 'waiting=2,max_waiting=8')
 @harness.deadline(60)
 def test_requests_that_find_no_thread(m):

@@ -271,6 +271,7 @@ static void cached_asks_no_file_system(void **state)
 {
 	make_dir("dir", 0755);
 	make_file("dir/key");
+	make_file("key (deleted)");
 	assert_int_equal(symlink("dir/key", "link"), 0);
 	make_dir("silent", 0755);
 	const int fuse = mount_fuse("fuse.silent", "silent", 0);	/* whoever asks it waits for ever */
@@ -278,6 +279,8 @@ static void cached_asks_no_file_system(void **state)
 	assert_int_equal(try("", KEYPATH_CACHED), 0);
 	assert_int_equal(try("dir", KEYPATH_CACHED | KEYPATH_DIRECTORY), 0);
 	assert_int_equal(try("dir/key", KEYPATH_CACHED | KEYPATH_DIRECTORY), ENOTDIR);
+	assert_int_equal(try("dir/key", KEYPATH_CACHED | KEYPATH_REALPATH), 0);
+	assert_int_equal(try("key (deleted)", KEYPATH_CACHED | KEYPATH_REALPATH), 0);
 	assert_int_equal(try("link", KEYPATH_CACHED), EAGAIN);
 	assert_int_equal(try("silent/key", KEYPATH_CACHED), EAGAIN);
 	unmount("silent");

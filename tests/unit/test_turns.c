@@ -139,6 +139,35 @@ static void in_a_crowd_each_user_has_one(void **state)
 		turns_end(&turns, jobs[i].user);
 }
 
+/* Neither for a thread nor in the queue; but it has the same limits. */
+static void what_holds_a_directory_waits_for_none_of_its_users_other_jobs(void **state)
+{
+	turns_init(&turns, 2, 5);
+	for (int i = 3; i < 8; i++)
+		jobs[i].holds_directory = true;
+	for (int i = 0; i < 6; i++)
+		add(i, 1);
+	assert_next(0);
+	assert_next(3);
+	assert_next(1);
+	assert_next(4);
+	assert_next(-1);
+	turns_end(&turns, jobs[0].user);
+	assert_next(2);
+	turns_end(&turns, jobs[3].user);
+	assert_next(5);
+	add(6, 2);
+	assert_next(6);
+	add(7, 2);
+	assert_next(-1);	/* five run */
+	turns_end(&turns, jobs[6].user);
+	assert_next(7);
+	turns_end(&turns, jobs[7].user);
+	for (int i = 1; i < 6; i++)
+		if (i != 3)
+			turns_end(&turns, jobs[i].user);
+}
+
 /* More users than are kept as spares, twice. */
 static void users_come_and_go(void **state)
 {
@@ -168,6 +197,7 @@ int main(void)
 		TEST(removed_job_does_not_run),
 		TEST(who_has_nothing_running_is_next),
 		TEST(in_a_crowd_each_user_has_one),
+		TEST(what_holds_a_directory_waits_for_none_of_its_users_other_jobs),
 		TEST(users_come_and_go),
 	};
 
