@@ -32,6 +32,12 @@ PRIVATE bool segment_may_remove(const struct sm_segment *seg);
  */
 PRIVATE int segment_refused_at(int id, uintptr_t where);
 
+/*
+ * Is there room for COUNT more segments, of BYTES at the most, as far as the namespace's limits go? True only where that is plain at
+ * one look, however many segments there are; false tells nothing.
+ */
+PRIVATE bool segment_is_room(unsigned count, size_t bytes);
+
 /* ---- mapping.c --------------------------------------------------------------------------------- */
 
 /*

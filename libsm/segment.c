@@ -21,6 +21,7 @@
 
 #define MODE_BITS 0777
 #define MAP_TRIES 8
+#define NO_LIMIT_PAGES (1UL << 50)	/* of SHMALL: what Linux has by itself is more */
 
 static int gone_or(int err)
 {
@@ -385,6 +386,16 @@ ssize_t sm_segment_list(struct sm_segment **out)
 	}
 	*out = list;
 	return (ssize_t)n;
+}
+
+/* IPC_INFO tells the highest index in use: there are that many segments and one more at the most. */
+bool segment_is_room(unsigned count, size_t bytes)
+{
+	struct shminfo limits;
+	int highest = shmctl(0, IPC_INFO, (struct shmid_ds *)&limits);
+
+	return highest >= 0 && bytes <= limits.shmmax && limits.shmall >= NO_LIMIT_PAGES &&
+	       (unsigned long)highest + 1 + count <= limits.shmmni;
 }
 
 int sm_limits_get(struct sm_limits *out)

@@ -10,6 +10,7 @@
 
 #include "guard.h"
 #include "making.h"
+#include "room.h"
 #include "share.h"
 #include "store.h"
 
@@ -99,7 +100,7 @@ static int check_room(struct staged *s, off_t size)
 
 	if (denied)
 		return denied;
-	return s->made ? store_may_grow(s->seg.size, (size_t)size) : store_may_grow(0, (size_t)size);
+	return s->made ? room_to_grow(s->seg.size, (size_t)size) : room_to_grow(0, (size_t)size);
 }
 
 struct piece {

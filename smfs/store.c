@@ -18,6 +18,7 @@
 #include "attach.h"
 #include "log.h"
 #include "node.h"
+#include "room.h"
 
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
 #define LINES 8			/* of a user's counters that were removed, in ten seconds */
@@ -55,23 +56,6 @@ static int create(key_t key, size_t size, mode_t mode)
 	return id == -ENOMEM ? -ENOSPC : id;
 }
 
-/* The kernel's own answer: COUNT segments of these sizes, without a name, that are gone again at once. */
-static int check_room(const size_t *sizes, int count)
-{
-	int probe[2], n = 0, err = 0;
-
-	while (n < count && !err) {
-		probe[n] = create(IPC_PRIVATE, sizes[n], 0);
-		if (probe[n] < 0)
-			err = probe[n];
-		else
-			n++;
-	}
-	while (n > 0)
-		sm_segment_remove(probe[--n]);
-	return err;
-}
-
 /*
  * A quarter of all keys are counter keys. What stands under one without data is a counter if libsm made it, or if it is an int
  * and no more, as the class makes it. All else, and what may not be looked into, is another program's.
@@ -95,12 +79,7 @@ int store_may_create(key_t data_key)
 		return -EEXIST;
 	if (obj.has_counter && !is_counter(&obj.counter))
 		return -ENOTUNIQ;
-	return check_room((size_t[]){ 1, 1 }, obj.has_counter ? 1 : 2);
-}
-
-int store_may_grow(size_t old, size_t size)
-{
-	return size > old ? check_room((size_t[]){ size - old, 1 }, old ? 1 : 2) : 0;
+	return room_for(1, obj.has_counter ? 1 : 2);
 }
 
 /* A lone counter that nobody has attached for some time is what a crash left; its count means nothing. */
@@ -224,42 +203,6 @@ int store_set(const struct object *obj, uid_t uid, gid_t gid, mode_t mode)
 	return err == -EIDRM ? -ESTALE : err;
 }
 
-static uint64_t pages(uint64_t bytes)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-	return bytes / page + (bytes % page != 0);
-}
-
-/* Only the kernel knows. It may find no room for a segment more, which is not what is asked here. */
-static int check_memory(size_t size)
-{
-	int id = sm_segment_create(IPC_PRIVATE, size, 0);
-
-	if (id >= 0)
-		sm_segment_remove(id);
-	return id == -ENOMEM ? -ENOSPC : 0;
-}
-
-/* Would a segment of SIZE bytes fit where OLD goes? One that is attached stays when it is removed, and gives nothing back. */
-static int check_limits(const struct sm_segment *old, size_t size)
-{
-	struct sm_limits limits;
-	int err = sm_limits_get(&limits);
-
-	if (err)
-		return err;
-	if (size > limits.shmmax)
-		return -EINVAL;
-
-	bool stays = old->nattch > 0;
-	uint64_t used = limits.used - !stays, in_pages = limits.pages - (stays ? 0 : pages(old->size));
-
-	if (used >= limits.shmmni || in_pages + pages(size) > limits.shmall)
-		return -ENOSPC;
-	return size > old->size ? check_memory(size) : 0;
-}
-
 /* OLD is removed, and ERR says why there is none in its place: one of the old size. */
 static int go_back(const struct sm_segment *old, int err, mode_t mode, struct sm_segment *out)
 {
@@ -288,7 +231,7 @@ static int keep_without_key(const struct sm_segment *old, struct sm_segment *out
 
 int store_swap(const struct sm_segment *old, size_t size, mode_t mode, struct sm_segment *out)
 {
-	int err = check_limits(old, size);
+	int err = room_instead_of(old, size);
 
 	out->id = -1;
 	if (!err)
@@ -325,7 +268,7 @@ int store_resize(struct aside *a, size_t size, struct sm_segment *out)
 	out->id = -1;
 	detached.nattch = 0;	/* as it will be */
 
-	int err = check_limits(&detached, size);
+	int err = room_instead_of(&detached, size);
 
 	if (!err)
 		err = sm_segment_stat(a->old.id, &now);

@@ -30,9 +30,6 @@ int store_find_of(const struct sm_segment *data, struct object *out);
  */
 int store_may_create(key_t data_key);
 
-/* Could an object of SIZE bytes be had in place of one of OLD bytes (0: none)? ENOSPC (memory, too), EINVAL (SHMMAX). */
-int store_may_grow(size_t old, size_t size);
-
 /*
  * Make the object, all zero, counter 0, owned by the calling thread. PATH, absolute, is recorded. Errors: EEXIST
  * (the data segment exists, or another program's is in the counter's place), ENOSPC, EINVAL (SHMMAX). A lone counter that

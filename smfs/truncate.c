@@ -121,7 +121,10 @@ static int replace(struct aside *contents, off_t size, const struct caller *call
 		return err;
 
 	int undressed = store_dress(contents, now);
+	struct sm_segment seen;
 
+	if (undressed && (sm_segment_stat(now->id, &seen) == -EIDRM || seen.removed))
+		return err ? err : -EIDRM;	/* somebody has removed it */
 	return undressed ? undo(contents, now, caller, err ? err : undressed) : err;
 }
 
