@@ -15,6 +15,7 @@
 #include "ipcns.h"
 #include "device.h"
 #include "exchange.h"
+#include "hash.h"
 #include "info.h"
 #include "log.h"
 #include "loop.h"
@@ -90,8 +91,10 @@ static unsigned default_files(void)
 
 static int start_core(const struct options *o)
 {
-	int err = node_start();
+	int err = hash_start();
 
+	if (!err)
+		err = node_start();
 	if (err)
 		return fail("cannot start", -err);
 	raise_descriptor_limit();
