@@ -106,6 +106,14 @@ static int undo(struct aside *contents, struct sm_segment *now, const struct cal
 	return err;
 }
 
+static bool is_removed(int id)
+{
+	struct sm_segment now;
+	int err = sm_segment_stat(id, &now);
+
+	return err ? err == -EIDRM : now.removed;
+}
+
 /* The old segment by the new one, NOW, if NOW->id is not -1. */
 static int replace(struct aside *contents, off_t size, const struct caller *caller, struct sm_segment *now)
 {
@@ -121,10 +129,9 @@ static int replace(struct aside *contents, off_t size, const struct caller *call
 		return err;
 
 	int undressed = store_dress(contents, now);
-	struct sm_segment seen;
 
-	if (undressed && (sm_segment_stat(now->id, &seen) == -EIDRM || seen.removed))
-		return err ? err : -EIDRM;	/* somebody has removed it */
+	if (undressed && is_removed(now->id))
+		return err ? err : -EIDRM;
 	return undressed ? undo(contents, now, caller, err ? err : undressed) : err;
 }
 
