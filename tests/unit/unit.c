@@ -38,6 +38,13 @@ void unit_remove_key(void)
 		unlink(unit_key);
 }
 
+bool unit_is_under(const char *tool)
+{
+	const char *now = getenv("SMFS_TOOL");
+
+	return now && strcmp(now, tool) == 0;
+}
+
 static bool skipped;
 
 void unit_skip(const char *why)
