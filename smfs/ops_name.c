@@ -21,6 +21,7 @@
 #include "truncate.h"
 
 #define TRIES 16
+#define CACHED_TRIES 3
 
 struct name_job {
 	struct ops_job base;
@@ -123,6 +124,16 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
 	return job;
 }
 
+/* EAGAIN is also what the kernel says where somebody mounts or renames anything, anywhere, at that instant. */
+static void resolve_cached(struct name_job *job)
+{
+	name_work(&job->base);
+	for (int i = 1; i < CACHED_TRIES && job->base.err == -EAGAIN; i++) {
+		keypath_close(&job->kp);
+		name_work(&job->base);
+	}
+}
+
 /*
  * Handing over costs more than all the rest of a lookup. So what the kernel has in its caches, which is nearly always
  * all of it, is resolved here: that never waits for a file system. JOB is finished here as well, unless that WAITS.
@@ -130,7 +141,7 @@ static struct name_job *name_job(fuse_req_t req, fuse_ino_t parent, const char *
 static void resolve_and_finish(struct name_job *job, bool (*waits)(const struct name_job *job))
 {
 	job->how |= KEYPATH_CACHED;
-	name_work(&job->base);
+	resolve_cached(job);
 	if (job->base.err != -EAGAIN && (job->base.err || !waits(job))) {
 		ops_job_finish(job);
 		return;

@@ -125,9 +125,9 @@ def test_a_waiting_lock_can_be_interrupted(m):
         def on_alarm(*_):
             raise Interrupted()
         signal.signal(signal.SIGALRM, on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
         other = os.open(m.at('app.key:A'), os.O_RDWR)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             fcntl.lockf(other, fcntl.LOCK_EX)
         except Interrupted:
             return 'interrupted'
