@@ -192,10 +192,11 @@ def test_a_counter_whose_page_comes_and_goes(m):
     os.unlink(m.at('app.key:A'))
 
 
-def waits_for_a_change(path):
-    """An ordinary user's poll(2) on PATH, until it tells one."""
+def waits_for_a_change(path, has_read):
+    """An ordinary user's poll(2) on PATH, until it tells one. What is written to HAS_READ: reading attaches it no more."""
     fd = os.open(path, os.O_RDONLY)
     os.pread(fd, 100, 0)
+    os.write(has_read, b'x')
     poller = select.poll()
     poller.register(fd, select.POLLPRI)
     return [events for _, events in poller.poll(patience(15) * 1000)]
@@ -211,10 +212,13 @@ def test_a_counter_that_goes_while_somebody_waits_for_it(m):
     os.chown(m.mnt, harness.USER, harness.USER)
     m.start(user=harness.USER)
 
+    has_read, reads = os.pipe()
+
     def waits():
-        seen = as_uid(harness.USER, harness.USER, [], lambda: waits_for_a_change(m.at('app.key:A.refcount')))
+        seen = as_uid(harness.USER, harness.USER, [], lambda: waits_for_a_change(m.at('app.key:A.refcount'), reads))
         equal(seen, [select.POLLPRI | select.POLLERR])
     pid = spawn(waits)
+    os.read(has_read, 1)
     wait_until(lambda: shm.stat(counter).nattch == 1, 'the daemon keeps the counter attached')
     cut(counter, 0)
     all_end_well([pid])
