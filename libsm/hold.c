@@ -116,12 +116,21 @@ int hold_join(struct hold *hold, key_t data_key, size_t size)
 	return 0;
 }
 
+/* Attached, it is there, with its key or removed; unless this process has gone to another IPC namespace, where it is another's. */
+static bool is_still(int id, key_t key)
+{
+	struct sm_segment seg;
+
+	return sm_segment_stat(id, &seg) == 0 && (seg.removed || seg.key == key);
+}
+
 /* False if the counter's key has passed to another segment, which now counts who uses the data. */
 static bool counter_is_current(const struct hold *hold)
 {
 	int now = sm_segment_find(hold->counter_key);
 
-	return now < 0 || now == hold->counter_id;
+	return (now < 0 || now == hold->counter_id) && is_still(hold->counter_id, hold->counter_key) &&
+	       is_still(hold->data_id, sm_key_data(hold->counter_key));
 }
 
 /* The word says DEAD, by us (W): remove, or take it back where that is refused. */

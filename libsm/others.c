@@ -11,6 +11,7 @@
 /* This process' holds, so that its references are not taken for passing attachments. Guarded by lock. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hold *holds;
+static unsigned generation;	/* of forks */
 
 static void lock_holds(void)
 {
@@ -22,15 +23,22 @@ static void unlock_holds(void)
 	pthread_mutex_unlock(&lock);
 }
 
+static void begin_as_child(void)
+{
+	generation++;
+	unlock_holds();
+}
+
 /* A fork while another thread is in here would leave the child a lock that nobody opens. */
 __attribute__((constructor)) static void guard_fork(void)
 {
-	pthread_atfork(lock_holds, unlock_holds, unlock_holds);
+	pthread_atfork(lock_holds, unlock_holds, begin_as_child);
 }
 
 void hold_enlist(struct hold *hold)
 {
 	lock_holds();
+	hold->generation = generation;
 	hold->next = holds;
 	holds = hold;
 	unlock_holds();
@@ -50,7 +58,7 @@ void hold_delist(struct hold *hold)
 
 bool hold_is_mine(const struct hold *hold)
 {
-	return hold->pid != 0 && hold->pid == getpid();
+	return hold->pid != 0 && hold->pid == getpid() && hold->generation == generation;
 }
 
 static unsigned long count_holds(int counter_id, const struct hold *except)

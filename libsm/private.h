@@ -81,6 +81,7 @@ PRIVATE void pair_help(struct page *page, struct word w, key_t counter_key, int 
 
 struct hold {
 	pid_t pid;			/* the process that joined; 0: none did */
+	unsigned generation;		/* of forks, then: a child in another pid namespace may have the same pid */
 	key_t counter_key;
 	int data_id, counter_id;
 	void *data;

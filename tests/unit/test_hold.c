@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void test_join_and_leave(void **state)
 {
@@ -222,6 +225,49 @@ static void test_a_fork_holds_no_reference(void **state)
 }
 
 #define CUT 20000
+/* As pid 1 of a namespace: a child in another one is pid 1, too. */
+static void hold_while_a_namesake_leaves(void)
+{
+	static struct hold h;
+	int status;
+
+	if (hold_join(&h, unit_data_key('H'), 0))
+		_exit(2);
+	if (unshare(CLONE_NEWPID))
+		_exit(3);
+
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		hold_leave(&h);
+		_exit(getpid() == 1 ? 0 : 4);
+	}
+	if (waitpid(pid, &status, 0) != pid || status || page_load(h.page).counter != 1)
+		_exit(5);
+	hold_leave(&h);
+	_exit(getpid() == 1 ? 0 : 6);
+}
+
+static void test_a_child_with_the_same_pid_holds_no_reference(void **state)
+{
+	size_t found;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (pair_create(unit_data_key('H'), 5, 0666, unit_key, &found) || unshare(CLONE_NEWPID))
+			_exit(7);
+		pid = fork();
+		if (pid == 0)
+			hold_while_a_namesake_leaves();
+		_exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 8);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(unit_segments(), 0);
+}
+
 #define PAGE 4096
 #define VALGRIND_SHMAT "the shmat and mremap of valgrind have their own errors, and no room for large or huge pages"
 
@@ -299,6 +345,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_every_call_failing),
 	UNIT(test_own_attachments_are_not_subtracted_twice),
 	UNIT(test_a_fork_holds_no_reference),
+	UNIT(test_a_child_with_the_same_pid_holds_no_reference),
 	UNIT(test_what_is_missing_of_the_data_is_reserved),
 	UNIT(test_longer_data_is_joined_as_it_is),
 };
