@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "hash.h"
 #include "log.h"
 #include "repair.h"
@@ -32,7 +33,7 @@ struct known {
 	struct sm_segment seg;
 	bool again;		/* look at it again, whatever its stamps say */
 	uint64_t mark;		/* segment_stamped_elsewhere() before it was looked into */
-	bool busy;
+	bool busy, once_more;
 	unsigned sweep;		/* when it was last seen */
 	UT_hash_handle hh;
 };
@@ -109,6 +110,9 @@ static bool needs_repair(struct known *k, unsigned long nattch)
 	remember(k, nattch, attached);
 	if (err == -ENOMEM)
 		k->again = unsettled = true;
+	/* who ended and who came between the look and our detaching hide each other: it is looked at once more, later */
+	if (attached && !k->again)
+		k->again = k->once_more = !k->once_more;
 	return leaked > 0 || value <= 0;
 }
 
@@ -167,10 +171,33 @@ static void examine(struct sweep *s, size_t suspects)
 	}
 }
 
+/*
+ * Waiting for a counter that does not hold still costs all others time, so of each creator one is waited for in a sweep: who
+ * makes many of them keeps only his own from being repaired. They are begun with another one each time.
+ */
+static void settle_all(struct sweep *s)
+{
+	AUTO_FREE uid_t *restless = calloc(s->due + 1, sizeof(*restless));
+	size_t known_restless = 0, from = s->due ? sweeps % s->due : 0;
+
+	for (size_t n = 0; n < s->due; n++) {
+		size_t i = (from + n) % s->due, at = 0;
+
+		while (at < known_restless && restless[at] != s->table[i].cuid)
+			at++;
+		if (at < known_restless) {
+			s->repairs[i].error = -EAGAIN;
+			continue;
+		}
+		sm_counter_reap_many(&s->repairs[i], 1, WAIT_MS);
+		if (s->repairs[i].error == -EAGAIN && restless)
+			restless[known_restless++] = s->table[i].cuid;
+	}
+}
+
 static void repair(struct sweep *s)
 {
-	if (s->due)
-		sm_counter_reap_many(s->repairs, s->due, WAIT_MS);
+	settle_all(s);
 	for (size_t i = 0; i < s->due; i++) {
 		const struct sm_repair *r = &s->repairs[i];
 		struct known *k;
