@@ -21,6 +21,9 @@
 
 #define MODE_BITS 0777
 #define MAP_TRIES 8
+#define GAPS_BELOW ((uintptr_t)4 << 30)
+#define GAP_APART ((uintptr_t)16 << 20)
+#define GAPS 1024
 #define NO_LIMIT_PAGES (1UL << 50)	/* of SHMALL: what Linux has by itself is more */
 
 static int gone_or(int err)
@@ -211,13 +214,35 @@ static int map_short(int id, size_t whole, int flags, void **addr)
 }
 
 /*
+ * Where to leave a gap: the kernel gives whoever maps anything the highest place that is free, which a gap beside what is mapped
+ * already would be. So it lies well below, and each time elsewhere. NULL: wherever the kernel likes.
+ */
+static void *place_of_gap(void)
+{
+	static _Atomic uintptr_t highest;
+	static _Atomic unsigned turn;
+	uintptr_t at = atomic_load(&highest);
+
+	if (!at) {
+		void *page = mmap(NULL, whole_pages(1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (page == MAP_FAILED)
+			return NULL;
+		munmap(page, whole_pages(1));
+		at = (uintptr_t)page;
+		atomic_store(&highest, at);
+	}
+	return (void *)(at - GAPS_BELOW - atomic_fetch_add(&turn, 1) % GAPS * GAP_APART);
+}
+
+/*
  * Without SHM_REMAP the kernel refuses an attachment that would reach into the page behind the gap. And as that page is
  * taken, mremap(2) can grow nothing: EFAULT is its word for a mapping that does not reach up to there.
  */
 static int map_whole(int id, size_t whole, int flags, void **addr)
 {
 	size_t page = whole_pages(1);
-	char *gap = mmap(NULL, whole + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *gap = mmap(place_of_gap(), whole + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int err;
 
 	if (gap == MAP_FAILED)

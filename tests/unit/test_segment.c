@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -353,6 +354,44 @@ static void test_a_longer_inode_is_mapped_over_nothing(void **state)
 	assert_int_equal(sm_segment_remove(id), 0);
 }
 
+#define MAPPERS 16
+#define ROUNDS 2000
+
+static void *map_and_unmap(void *arg)
+{
+	intptr_t id = (intptr_t)arg, failed = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		void *at, *other;
+		bool mapped = sm_segment_map((int)id, 5000, true, &at) == 0;
+		bool attached = sm_segment_attach((int)id, true, &other) == 0;
+
+		failed += !mapped + !attached;
+		if (mapped)
+			sm_segment_unmap(at, 5000);
+		if (attached)
+			sm_segment_detach(other);
+	}
+	return (void *)failed;
+}
+
+/* Each leaves a gap for a moment, which another one must not take for his. */
+static void test_many_threads_map(void **state)
+{
+	pthread_t threads[MAPPERS];
+	int id = make();
+
+	for (int i = 0; i < MAPPERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, map_and_unmap, (void *)(intptr_t)id), 0);
+	for (int i = 0; i < MAPPERS; i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_int_equal(sm_segment_remove(id), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	UNIT(test_create_and_stat),
 	UNIT(test_every_field_is_its_own),
@@ -362,6 +401,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_strangers_find_and_see_but_touch_nothing),
 	UNIT(test_an_owner_who_may_not_read_can_set),
 	UNIT(test_a_longer_inode_is_mapped_over_nothing),
+	UNIT(test_many_threads_map),
 	UNIT(test_limits),
 	UNIT(test_list),
 	UNIT(test_list_while_others_make),
