@@ -231,14 +231,3 @@ int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, b
 		*freed = gone;
 	return r;
 }
-
-void sm_counter_reap_many(struct sm_repair *repairs, size_t n, int wait_ms)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct sm_repair *r = &repairs[i];
-
-		r->from = r->to = 0;
-		r->freed = false;
-		r->error = sm_counter_reap_free(r->counter_id, r->data_id, wait_ms, &r->from, &r->to, &r->freed);
-	}
-}

@@ -305,18 +305,6 @@ int sm_counter_reap(int id, int wait_ms, int *from, int *to);
  */
 int sm_counter_reap_free(int id, int data_id, int wait_ms, int *from, int *to, bool *freed);
 
-struct sm_repair {
-	int counter_id, data_id;	/* as for sm_counter_reap_free(); the caller's */
-	int from, to;			/* what follows is the answer */
-	bool freed;
-	int error;			/* 0 or a negative errno */
-};
-
-/*
- * sm_counter_reap_free() of many, one after the other.
- */
-void sm_counter_reap_many(struct sm_repair *repairs, size_t n, int wait_ms);
-
 /* ---- who has a segment attached ---------------------------------------------------------------- */
 
 struct sm_holder {

@@ -12,20 +12,16 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ipc.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "attach.h"
 #include "cleanup.h"
-#include "copying.h"
 #include "exchange.h"
 #include "log.h"
 #include "refcount.h"
+#include "rights.h"
 #include "share.h"
 #include "staged.h"
-#include "store.h"
 
 #define COPY_MOST (1 << 20)	/* at once; programs ask for the rest */
 
@@ -49,46 +45,6 @@ static bool writable(int flags)
 
 /* ---- opening ---- */
 
-int file_attach(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at)
-{
-	struct sm_segment now;
-	int err = node_stat(n, seg);
-
-	if (err)
-		return err;
-	{
-		CALLER_SCOPE(denied, caller);
-
-		err = denied ? denied : attach_map(seg->id, seg->size, !write, at);
-		if (err == -ENOMEM) {
-			copying_make_room();
-			err = attach_map(seg->id, seg->size, !write, at);
-		}
-	}
-	if (err)
-		return err == -EIDRM ? -ESTALE : err;
-	/* attached, the shmid cannot become another's any more; until then it could, and the node could move to another */
-	err = node_stat(n, &now);
-	if (!err && now.id != seg->id)
-		err = -ESTALE;
-	if (err)
-		attach_unmap(*at, seg->size);
-	else
-		*seg = now;
-	return err;
-}
-
-int file_check(struct node *n, bool write, const struct caller *caller)
-{
-	struct sm_segment seg;
-	void *at;
-	int err = file_attach(n, write, caller, &seg, &at);
-
-	if (!err)
-		attach_unmap(at, seg.size);
-	return err;
-}
-
 static int open_segment(struct file *f, const struct caller *caller)
 {
 	struct sm_segment seg;
@@ -97,7 +53,7 @@ static int open_segment(struct file *f, const struct caller *caller)
 
 	if (err)
 		return err == -EALREADY ? 0 : err;
-	err = file_attach(f->node, writable(f->flags), caller, &seg, &at);
+	err = rights_attach(f->node, writable(f->flags), caller, &seg, &at);
 	if (err == -ENOENT)	/* it was being made, and was not: the name is looked up again */
 		err = -ESTALE;
 	if (!err)
@@ -127,7 +83,7 @@ static int open_in_turn(struct file *f, const struct caller *caller)
 
 static int open_refcount(struct file *f, const struct caller *caller)
 {
-	int err = file_check(f->node, writable(f->flags), caller);
+	int err = rights_check(f->node, writable(f->flags), caller);
 
 	return err || (f->flags & O_ACCMODE) == O_WRONLY ? err : text_refresh_counter(&f->text, f->node);
 }
@@ -507,34 +463,4 @@ off_t file_seek(struct file *f, off_t offset, int whence)
 	offset = way_seek(w, offset, whence);
 	way_unuse(w);
 	return offset;
-}
-
-static int check_in_turn(struct node *n, bool write, const struct caller *caller)
-{
-	struct sm_segment seg;
-	struct exchange e;
-
-	node_seen(n, &seg);
-
-	int err = exchange_enter(&e, seg.key);
-
-	if (err)
-		return err;
-	err = file_check(n, write, caller);
-	exchange_leave(&e);
-	return err;
-}
-
-int file_access(struct node *n, int mask, const struct caller *caller)
-{
-	if (mask & X_OK)
-		return -EACCES;	/* nothing in a segment is a program */
-	if (n->kind != NODE_SEGMENT && n->kind != NODE_REFCOUNT)
-		return mask & W_OK ? -EACCES : 0;
-	if (!(mask & (R_OK | W_OK)))
-		return 0;
-
-	int err = staged_access(n, mask & W_OK, caller);
-
-	return err == -EALREADY ? check_in_turn(n, mask & W_OK, caller) : err;
 }

@@ -93,14 +93,4 @@ void file_give_way(struct file *f, struct way *w);
 /* Would a request wait, for that or for a copy of what is in the making? Then it belongs on a pool thread. */
 bool file_waits(struct file *f);
 
-/*
- * Attach N's segment as CALLER, who may do so or not: *AT is to be let go with attach_unmap(), *SEG is what was
- * attached. Errors: EACCES, ESTALE (it is gone), ENOMEM. file_check() only asks.
- */
-int file_attach(struct node *n, bool write, const struct caller *caller, struct sm_segment *seg, void **at);
-int file_check(struct node *n, bool write, const struct caller *caller);
-
-/* access(2): may CALLER open N for reading (R_OK), writing (W_OK)? */
-int file_access(struct node *n, int mask, const struct caller *caller);
-
 #endif

@@ -117,10 +117,9 @@ static bool needs_repair(struct known *k, unsigned long nattch)
 }
 
 struct sweep {
-	struct sm_segment *table;	/* moved to its front: the counters of the repairs */
+	struct sm_segment *table;
 	size_t count;
-	struct sm_repair *repairs;
-	char **paths;			/* that their counters record, or NULL */
+	struct repair *repairs;
 	size_t due;
 };
 
@@ -164,9 +163,9 @@ static void examine(struct sweep *s, size_t suspects)
 		}
 		k->mark = segment_stamped_elsewhere(&k->busy);
 		if (needs_repair(k, seg->nattch)) {
-			s->repairs[s->due] = (struct sm_repair){ .counter_id = seg->id, .data_id = data < 0 ? -1 : data };
-			s->paths[s->due] = repair_path(seg->id);
-			s->table[s->due++] = *seg;
+			s->repairs[s->due++] = (struct repair){
+				.counter = *seg, .data_id = data < 0 ? -1 : data, .path = repair_path(seg->id),
+			};
 		}
 	}
 }
@@ -181,17 +180,15 @@ static void settle_all(struct sweep *s)
 	size_t known_restless = 0, from = s->due ? sweeps % s->due : 0;
 
 	for (size_t n = 0; n < s->due; n++) {
-		size_t i = (from + n) % s->due, at = 0;
+		struct repair *r = &s->repairs[(from + n) % s->due];
+		size_t at = 0;
 
-		while (at < known_restless && restless[at] != s->table[i].cuid)
+		while (at < known_restless && restless[at] != r->counter.cuid)
 			at++;
-		if (at < known_restless) {
-			s->repairs[i].error = -EAGAIN;
-			continue;
-		}
-		sm_counter_reap_many(&s->repairs[i], 1, WAIT_MS);
-		if (s->repairs[i].error == -EAGAIN && restless)
-			restless[known_restless++] = s->table[i].cuid;
+		r->error = at < known_restless ? -EAGAIN :
+			   sm_counter_reap_free(r->counter.id, r->data_id, WAIT_MS, &r->from, &r->to, &r->freed);
+		if (r->error == -EAGAIN && at == known_restless && restless)
+			restless[known_restless++] = r->counter.cuid;
 	}
 }
 
@@ -199,14 +196,14 @@ static void repair(struct sweep *s)
 {
 	settle_all(s);
 	for (size_t i = 0; i < s->due; i++) {
-		const struct sm_repair *r = &s->repairs[i];
+		const struct repair *r = &s->repairs[i];
 		struct known *k;
 
-		repair_tell(r, &s->table[i], s->paths[i]);
-		free(s->paths[i]);
-		HASH_FIND_INT(known, &r->counter_id, k);
+		repair_tell(r);
+		free(r->path);
+		HASH_FIND_INT(known, &r->counter.id, k);
 		if (k && !r->freed) {
-			remember(k, s->table[i].nattch, true);
+			remember(k, r->counter.nattch, true);
 			k->again |= r->error == -EAGAIN || r->error == -EBUSY || r->error == -ENOMEM;
 			/* who keeps it busy may do so for long; his end will show */
 			unsettled |= r->error == -EAGAIN || r->error == -ENOMEM;
@@ -239,12 +236,10 @@ static void sweep_once(void)
 	forget_gone();
 	cost = cpu_ns() - start;
 	s.repairs = suspects ? calloc(suspects, sizeof(*s.repairs)) : NULL;
-	s.paths = suspects ? calloc(suspects, sizeof(*s.paths)) : NULL;
-	if (s.repairs && s.paths) {
+	if (s.repairs) {
 		examine(&s, suspects);
 		repair(&s);
 	}
-	free(s.paths);
 	free(s.repairs);
 	free(s.table);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "attr.h"
+#include "rights.h"
 #include "staged.h"
 #include "store.h"
 #include "truncate.h"
@@ -211,7 +212,7 @@ struct access_job {
 
 static void access_work(struct ops_job *base)
 {
-	base->err = file_access(base->node, ((struct access_job *)base)->mask, &base->caller);
+	base->err = rights_access(base->node, ((struct access_job *)base)->mask, &base->caller);
 }
 
 static void access_finish(struct ops_job *base)
@@ -246,7 +247,7 @@ void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
 	int err = !n ? -ESTALE : ops_caller(req, &caller);
 
 	if (!err)
-		err = file_access(n, mask, &caller);
+		err = rights_access(n, mask, &caller);
 	ops_reply_err(req, -err);
 	caller_free(&caller);
 	node_put(n);

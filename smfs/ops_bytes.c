@@ -10,24 +10,45 @@
 
 #include "share.h"
 
-struct read_job {
-	struct ops_job base;
-	struct file *file;
+/* What is open stays so until the answer: the kernel sees to that. */
+struct bytes_job {
+	struct ops_job base;	/* its err: how many bytes were written, or a negative errno */
+	struct file *file, *to;	/* TO: copy_file_range(2)'s second one */
+	off_t off, to_off;
 	size_t size;
-	off_t offset;
+	int whence;
 	struct file_span span;
+	size_t charged;
+	char bytes[];		/* to be written */
 };
+
+/* NULL after it has replied with an error. KEPT: room for so many bytes. */
+static struct bytes_job *bytes_job(fuse_req_t req, struct file *f, off_t off, size_t size, size_t kept, ops_step *work,
+				   ops_step *finish, ops_step *free_)
+{
+	struct node *n = node_get(file_node(f)->id);
+	struct bytes_job *job = ops_job_new(req, n, sizeof(*job) + kept, work, finish, free_);
+
+	if (!job)
+		return NULL;
+	job->file = f;
+	job->off = off;
+	job->size = size;
+	return job;
+}
+
+/* ---- reading ---- */
 
 static void read_work(struct ops_job *base)
 {
-	struct read_job *job = (struct read_job *)base;
+	struct bytes_job *job = (struct bytes_job *)base;
 
-	base->err = file_read_begin(job->file, job->offset, job->size, ops_buffer, &job->span);
+	base->err = file_read_begin(job->file, job->off, job->size, ops_buffer, &job->span);
 }
 
 static void read_finish(struct ops_job *base)
 {
-	struct read_job *job = (struct read_job *)base;
+	struct bytes_job *job = (struct bytes_job *)base;
 
 	if (base->err)
 		ops_reply_err(base->req, -base->err);
@@ -35,28 +56,17 @@ static void read_finish(struct ops_job *base)
 		fuse_reply_buf(base->req, job->span.bytes, job->span.length);
 }
 
+/* F stays open until the read is answered, so that may not be before it is done. */
 static void read_free(struct ops_job *base)
 {
-	file_read_end(&((struct read_job *)base)->span);
-}
-
-/* F stays open until the read is answered, so that may not be before it is done. */
-static void read_later(fuse_req_t req, struct file *f, size_t size, off_t off)
-{
-	struct read_job *job = ops_job_new(req, node_get(file_node(f)->id), sizeof(*job), read_work, read_finish, read_free);
-
-	if (!job)
-		return;
-	job->file = f;
-	job->size = size;
-	job->offset = off;
-	ops_job_submit_patiently(job);
+	file_read_end(&((struct bytes_job *)base)->span);
 }
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct file *f = ops_file(fi);
 	struct file_span span;
+	struct bytes_job *job;
 
 	/*
 	 * A fill of the page cache, for splice(2) from a descriptor opened read-write: it would be shown again when
@@ -72,7 +82,9 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 		return;
 	}
 	if (file_waits(f)) {
-		read_later(req, f, size, off);
+		job = bytes_job(req, f, off, size, 0, read_work, read_finish, read_free);
+		if (job)
+			ops_job_submit_patiently(job);
 		return;
 	}
 
@@ -96,59 +108,44 @@ static void reply_written(fuse_req_t req, ssize_t n)
 		fuse_reply_write(req, (size_t)n);
 }
 
-/* Of a write or a copy, BASE->err is what it returned. */
 static void written_finish(struct ops_job *base)
 {
 	reply_written(base->req, base->err);
 }
 
-struct write_job {
-	struct ops_job base;
-	struct file *file;
-	off_t offset;
-	size_t size, charged;
-	char bytes[];
-};
-
 static void write_work(struct ops_job *base)
 {
-	struct write_job *job = (struct write_job *)base;
+	struct bytes_job *job = (struct bytes_job *)base;
 
-	base->err = (int)file_write(job->file, job->bytes, job->size, job->offset, &base->caller);
+	base->err = (int)file_write(job->file, job->bytes, job->size, job->off, &base->caller);
 }
 
 static void write_free(struct ops_job *base)
 {
-	share_return(base->caller.uid, ((struct write_job *)base)->charged);
+	share_return(base->caller.uid, ((struct bytes_job *)base)->charged);
 }
 
-/* The file stays open until the write is answered: the kernel sees to that. */
-static struct write_job *write_job(fuse_req_t req, struct file *f, const char *bytes, size_t size, off_t offset)
+static struct bytes_job *write_job(fuse_req_t req, struct file *f, const char *bytes, size_t size, off_t off)
 {
-	struct node *n = node_get(file_node(f)->id);
-	struct write_job *job = ops_job_new(req, n, sizeof(*job) + size, write_work, written_finish, write_free);
+	struct bytes_job *job = bytes_job(req, f, off, size, size, write_work, written_finish, write_free);
 
-	if (!job)
-		return NULL;
-	job->file = f;
-	job->offset = offset;
-	job->size = size;
-	memcpy(job->bytes, bytes, size);
+	if (job)
+		memcpy(job->bytes, bytes, size);
 	return job;
 }
 
 static void write_word(fuse_req_t req, struct file *f, const char *bytes, size_t size)
 {
-	struct write_job *job = write_job(req, f, bytes, size, 0);
+	struct bytes_job *job = write_job(req, f, bytes, size, 0);
 
 	if (job)
 		ops_job_submit(job);
 }
 
 /* The bytes are kept meanwhile, however many threads of a user write: so they are of his share. */
-static void write_later(fuse_req_t req, struct file *f, const char *bytes, size_t size, off_t offset)
+static void write_later(fuse_req_t req, struct file *f, const char *bytes, size_t size, off_t off)
 {
-	struct write_job *job = write_job(req, f, bytes, size, offset);
+	struct bytes_job *job = write_job(req, f, bytes, size, off);
 	int err = job ? share_take(job->base.caller.uid, size) : 0;
 
 	if (!job)
@@ -183,31 +180,21 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 	reply_written(req, n);
 }
 
-struct copy_job {
-	struct ops_job base;
-	struct file *in, *out;
-	off_t from, to;
-	size_t size;
-};
-
 static void copy_work(struct ops_job *base)
 {
-	struct copy_job *job = (struct copy_job *)base;
+	struct bytes_job *job = (struct bytes_job *)base;
 
-	base->err = (int)file_copy(job->in, job->from, job->out, job->to, job->size, ops_buffer);
+	base->err = (int)file_copy(job->file, job->off, job->to, job->to_off, job->size, ops_buffer);
 }
 
 static void copy_later(fuse_req_t req, struct file *in, off_t from, struct file *out, off_t to, size_t size)
 {
-	struct copy_job *job = ops_job_new(req, node_get(file_node(out)->id), sizeof(*job), copy_work, written_finish, NULL);
+	struct bytes_job *job = bytes_job(req, in, from, size, 0, copy_work, written_finish, NULL);
 
 	if (!job)
 		return;
-	job->in = in;
-	job->out = out;
-	job->from = from;
-	job->to = to;
-	job->size = size;
+	job->to = out;
+	job->to_off = to;
 	ops_job_submit_patiently(job);
 }
 
@@ -234,33 +221,24 @@ static void reply_seek(fuse_req_t req, off_t off)
 		fuse_reply_lseek(req, off);
 }
 
-struct seek_job {
-	struct ops_job base;
-	struct file *file;
-	off_t off;
-	int whence;
-};
-
 static void seek_work(struct ops_job *base)
 {
-	struct seek_job *job = (struct seek_job *)base;
+	struct bytes_job *job = (struct bytes_job *)base;
 
 	job->off = file_seek(job->file, job->off, job->whence);
 }
 
 static void seek_finish(struct ops_job *base)
 {
-	reply_seek(base->req, ((struct seek_job *)base)->off);
+	reply_seek(base->req, ((struct bytes_job *)base)->off);
 }
 
 static void seek_later(fuse_req_t req, struct file *f, off_t off, int whence)
 {
-	struct seek_job *job = ops_job_new(req, node_get(file_node(f)->id), sizeof(*job), seek_work, seek_finish, NULL);
+	struct bytes_job *job = bytes_job(req, f, off, 0, 0, seek_work, seek_finish, NULL);
 
 	if (!job)
 		return;
-	job->file = f;
-	job->off = off;
 	job->whence = whence;
 	ops_job_submit_patiently(job);
 }

@@ -136,13 +136,13 @@ static void resolve_cached(struct name_job *job)
 
 /*
  * Handing over costs more than all the rest of a lookup. So what the kernel has in its caches, which is nearly always
- * all of it, is resolved here: that never waits for a file system. JOB is finished here as well, unless that WAITS.
+ * all of it, is resolved here: that never waits for a file system. JOB is finished here as well, unless that WAITS (or NULL).
  */
 static void resolve_and_finish(struct name_job *job, bool (*waits)(const struct name_job *job))
 {
 	job->how |= KEYPATH_CACHED;
 	resolve_cached(job);
-	if (job->base.err != -EAGAIN && (job->base.err || !waits(job))) {
+	if (job->base.err != -EAGAIN && (job->base.err || !waits || !waits(job))) {
 		ops_job_finish(job);
 		return;
 	}
@@ -255,11 +255,6 @@ static void lookup_finish(struct ops_job *base)
 		reply_entry(job, n);
 }
 
-static bool lookup_waits(const struct name_job *job)
-{
-	return false;
-}
-
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (is_too_long(req, name) || ops_id_lookup(req, parent, name))
@@ -268,7 +263,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct name_job *job = name_job(req, parent, name, lookup_finish);
 
 	if (job)
-		resolve_and_finish(job, lookup_waits);
+		resolve_and_finish(job, NULL);
 }
 
 /* ---- create ---- */
@@ -358,13 +353,18 @@ static void create_finish(struct ops_job *base)
 	node_put(n);
 }
 
+/* Is the object with this key being copied? Who does anything to it waits. */
+static bool is_busy(key_t key)
+{
+	return exchange_is_on(key) || staged_key_is_busy(key);
+}
+
 /* Opening what exists by now may take long in more ways; that is rare, since the kernel has just looked. */
 static bool create_waits(const struct name_job *job)
 {
 	struct object obj;
 
-	return !job->is_dir &&
-	       (exchange_is_on(job->key) || staged_key_is_busy(job->key) || store_find(job->key, &obj) || obj.has_data);
+	return !job->is_dir && (is_busy(job->key) || store_find(job->key, &obj) || obj.has_data);
 }
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
@@ -395,10 +395,9 @@ static int unlink_object(struct name_job *job, struct object *obj)
 	if (!obj->has_data) {
 		int err = staged_withdraw(job->key, &job->base.caller);
 
-		if (err == -ENOENT)	/* no more: it may have been made this instant */
-			err = store_find(job->key, obj);
-		else
+		if (err != -ENOENT)
 			return err;
+		err = store_find(job->key, obj);	/* it may have been made this instant */
 		if (err || !obj->has_data)
 			return err ? err : -ENOENT;
 	}
@@ -454,7 +453,7 @@ static void unlink_finish(struct ops_job *base)
 
 static bool unlink_waits(const struct name_job *job)
 {
-	return !job->is_dir && (exchange_is_on(job->key) || staged_key_is_busy(job->key));
+	return !job->is_dir && is_busy(job->key);
 }
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)

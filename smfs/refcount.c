@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "cleanup.h"
 #include "repair.h"
 
 #define REAP_WAIT_MS 4000	/* some microseconds if nobody disturbs */
@@ -34,15 +34,15 @@ int refcount_parse(const char *bytes, size_t n, enum refcount_word *word)
 static int reap(const struct sm_segment *counter)
 {
 	int data = sm_segment_find(sm_key_data(counter->key));
-	struct sm_repair r = { .counter_id = counter->id, .data_id = data < 0 ? -1 : data };
+	struct repair r = { .counter = *counter, .data_id = data < 0 ? -1 : data };
 
 	r.error = sm_counter_reap(counter->id, REAP_WAIT_MS, &r.from, &r.to);
-	if (!r.error) {
-		AUTO_FREE char *path = repair_path(counter->id);
-
-		repair_tell(&r, counter, path);
-	}
-	return r.error;
+	if (r.error)
+		return r.error;
+	r.path = repair_path(counter->id);
+	repair_tell(&r);
+	free(r.path);
+	return 0;
 }
 
 int refcount_do(const struct sm_segment *counter, enum refcount_word word)

@@ -17,7 +17,7 @@
 #define LINES 16	/* of one creator, in ten seconds */
 
 /* False: there is nothing to tell. */
-static bool say(const struct sm_repair *r, char *to, size_t room)
+static bool say(const struct repair *r, char *to, size_t room)
 {
 	if (r->error == -EPERM)
 		snprintf(to, room, "references %d -> 0, but it may not be freed: %s", r->from, strerror(EPERM));
@@ -35,13 +35,14 @@ char *repair_path(int counter_id)
 	return c && sm_counter_load(counter_id, c) == 0 && c->path[0] ? strdup(c->path) : NULL;
 }
 
-void repair_tell(const struct sm_repair *r, const struct sm_segment *counter, const char *path)
+void repair_tell(const struct repair *r)
 {
+	key_t data_key = sm_key_data(r->counter.key);
 	char name[32], what[128];
 
 	if (!say(r, what, sizeof(what)))
 		return;
-	snprintf(name, sizeof(name), "key 0x%08x", (unsigned)sm_key_data(counter->key));
-	log_limited("repairs", LINES, counter->cuid, r->error == -EPERM ? LOG_WARNING : LOG_NOTICE, "%s:%c (segment %d): %s",
-		    path ? path : name, sm_key_proj(sm_key_data(counter->key)), r->data_id < 0 ? r->counter_id : r->data_id, what);
+	snprintf(name, sizeof(name), "key 0x%08x", (unsigned)data_key);
+	log_limited("repairs", LINES, r->counter.cuid, r->error == -EPERM ? LOG_WARNING : LOG_NOTICE, "%s:%c (segment %d): %s",
+		    r->path ? r->path : name, sm_key_proj(data_key), r->data_id < 0 ? r->counter.id : r->data_id, what);
 }

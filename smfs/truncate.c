@@ -17,6 +17,7 @@
 #include "aside.h"
 #include "exchange.h"
 #include "log.h"
+#include "rights.h"
 #include "staged.h"
 #include "store.h"
 
@@ -35,7 +36,7 @@ static int zero_all(struct node *n, const struct caller *caller)
 	struct sm_segment seg;
 	struct way *w;
 	void *at;
-	int err = file_attach(n, true, caller, &seg, &at);
+	int err = rights_attach(n, true, caller, &seg, &at);
 
 	if (!err)
 		err = way_get(n, &seg, at, true, &w);
@@ -180,7 +181,7 @@ static int find_way_again(struct node *n, struct file *f, const struct caller *c
 	struct sm_segment seg;
 	struct way *w;
 	void *at;
-	int err = file_attach(n, true, caller, &seg, &at);
+	int err = rights_attach(n, true, caller, &seg, &at);
 
 	if (!err)
 		err = way_get(n, &seg, at, true, &w);
@@ -267,7 +268,7 @@ static int may_remove(const struct sm_segment *seg, const struct caller *caller)
 static int resize(struct exchange *e, struct file *f, off_t size, const struct caller *caller)
 {
 	struct sm_segment seg;
-	int err = file_check(e->node, true, caller);
+	int err = rights_check(e->node, true, caller);
 
 	if (!err)
 		err = node_stat(e->node, &seg);
@@ -307,7 +308,7 @@ static int truncate_segment(struct node *n, struct file *f, off_t size, const st
 		return resize_in_turn(n, seg.key, f, size, caller);
 
 	/* its shmid is the only name it has, and another segment has another; or it is removed */
-	err = file_check(n, true, caller);
+	err = rights_check(n, true, caller);
 	if (!err)
 		err = node_stat(n, &seg);
 	if (err || (size_t)size == seg.size)
@@ -335,7 +336,7 @@ int truncate_node(struct node *n, struct file *f, off_t size, const struct calle
 		err = truncate_segment(n, f, size, caller);
 		return err == -ESTALE && f ? -EIDRM : err;	/* a name is looked up again, a descriptor is not */
 	case NODE_REFCOUNT:
-		return size ? -EINVAL : file_check(n, true, caller);	/* the shell's `>` begins with it */
+		return size ? -EINVAL : rights_check(n, true, caller);	/* the shell's `>` begins with it */
 	default:
 		return -EISDIR;
 	}

@@ -60,15 +60,20 @@ def shmem(m):
 def descriptors(m):
     """
     What the daemon's descriptors lead to, and how many to each: memfds, which nothing else tells of, as well as segments and
-    key files. Not the pipe that libfuse keeps for each thread, nor the log's socket, made when there is something to say.
+    key files. Not the pipe that libfuse keeps for each thread, nor the log's socket, made when there is something to say; nor
+    what is open for an instant, for the last request.
     """
-    seen = collections.Counter()
-    for fd in os.listdir('/proc/%d/fd' % m.daemon.pid):
-        try:
-            seen[os.readlink('/proc/%d/fd/%s' % (m.daemon.pid, fd))] += 1
-        except FileNotFoundError:
-            pass
-    return {path: n for path, n in seen.items() if not path.startswith(('pipe:', 'socket:'))}
+    def at_once():
+        seen = collections.Counter()
+        for fd in os.listdir('/proc/%d/fd' % m.daemon.pid):
+            try:
+                seen[os.readlink('/proc/%d/fd/%s' % (m.daemon.pid, fd))] += 1
+            except FileNotFoundError:
+                pass
+        return seen
+    seen = at_once()
+    time.sleep(0.05)
+    return {path: n for path, n in (seen & at_once()).items() if not path.startswith(('pipe:', 'socket:'))}
 
 
 def read_all(m, name):

@@ -11,15 +11,17 @@
 
 #include "stress.h"
 
-#define PAIRS_MAX (OBJECTS * 4)
 #define WAIT_MS 20
 
-static void check(const struct sm_repair *r)
+static void repair(int id, int data_id)
 {
-	if (r->error && r->error != -EAGAIN && r->error != -EBUSY && r->error != -EIDRM && r->error != -EINVAL)
-		wrong("sm_counter_reap_many: error %d", -r->error);
-	if (r->error == 0 && r->to > r->from)
-		wrong("a repair raised a count from %d to %d", r->from, r->to);
+	int from = 0, to = 0;
+	int err = sm_counter_reap_free(id, data_id, WAIT_MS, &from, &to, NULL);
+
+	if (err && err != -EAGAIN && err != -EBUSY && err != -EIDRM && err != -EINVAL)
+		wrong("sm_counter_reap_free: error %d", -err);
+	if (err == 0 && to > from)
+		wrong("a repair raised a count from %d to %d", from, to);
 }
 
 /* Dead holders, or a last leaver that died while removing. */
@@ -34,25 +36,20 @@ static bool needs_repair(int id)
 
 static void pass(void)
 {
-	struct sm_repair repairs[PAIRS_MAX];
 	struct sm_segment *table;
 	ssize_t n = sm_segment_list(&table);
-	size_t pairs = 0;
 
-	for (ssize_t i = 0; i < n && pairs < PAIRS_MAX; i++) {
+	for (ssize_t i = 0; i < n; i++) {
 		if (!sm_key_is_counter(table[i].key))
 			continue;
 
 		int data_id = sm_segment_find(sm_key_data(table[i].key));
 
 		if (needs_repair(table[i].id))
-			repairs[pairs++] = (struct sm_repair){ .counter_id = table[i].id, .data_id = data_id < 0 ? -1 : data_id };
+			repair(table[i].id, data_id < 0 ? -1 : data_id);
 	}
 	if (n >= 0)
 		free(table);
-	sm_counter_reap_many(repairs, pairs, WAIT_MS);
-	for (size_t i = 0; i < pairs; i++)
-		check(&repairs[i]);
 }
 
 pid_t reaper_start(void)
