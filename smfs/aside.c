@@ -2,7 +2,7 @@
 /*
  * System V has no way to keep others from a segment while it is copied. But whoever attaches or detaches leaves his pid and
  * the time, so a copy can be known to be current: while our own attachment was the last thing that happened. One look
- * more after the removal finds who was faster than it.
+ * more after the removal, when nobody may attach it any more, finds who was faster than it.
  */
 #include "aside.h"
 
@@ -22,7 +22,6 @@
 #include "share.h"
 
 #define LATE_MS 50	/* for whom attached in the last instant to be done */
-#define LATE_COPIES 4
 #define LINES 8	/* of a user's segments whose size stays, in ten seconds */
 
 static int make_room_aside(struct aside *a)
@@ -136,35 +135,18 @@ void aside_drop(struct aside *a)
 	share_return(a->uid, a->charged);
 }
 
+/* Whoever attaches or detaches leaves his pid, and the time. */
+static bool is_untouched(const struct aside *a, const struct sm_segment *now)
+{
+	return now->nattch == 1 && now->lpid == getpid() && now->atime == a->old.atime && now->dtime == a->old.dtime;
+}
+
 bool aside_is_current(const struct aside *a, const struct sm_segment *now)
 {
 	const struct sm_segment *was = &a->old;
 
-	return now->nattch == 1 && now->lpid == getpid() && now->atime == was->atime && now->dtime == was->dtime &&
-	       now->ctime == was->ctime && now->uid == was->uid && now->gid == was->gid && now->mode == was->mode;
-}
-
-/* Attach the old one once more, or for a moment: then the last pid is ours, and the next visitor is seen. */
-static int leave_a_trace(struct aside *a, bool stay)
-{
-	struct sm_segment now;
-	void *at;
-	/* for a moment, it need not be counted */
-	int err = (stay ? attach_map : sm_segment_map)(a->old.id, a->old.size, false, &at);
-
-	if (err)
-		return err;
-	if (stay)
-		a->at = at;
-	else
-		sm_segment_unmap(at, a->old.size);
-	err = sm_segment_stat(a->old.id, &now);
-	if (err)
-		return err;
-	a->old.atime = now.atime;
-	a->old.dtime = now.dtime;
-	a->old.ctime = now.ctime;
-	return 0;
+	return is_untouched(a, now) && now->ctime == was->ctime && now->uid == was->uid && now->gid == was->gid &&
+	       now->mode == was->mode;
 }
 
 static int copy_again(struct aside *a)
@@ -174,41 +156,31 @@ static int copy_again(struct aside *a)
 	return copy_aside(a, NULL);
 }
 
-/* False: somebody had the shmid from before, and was faster. Then the old one is attached again, and to be copied again. */
-static bool let_it_go(struct aside *a)
+/* Until nobody else has it attached, or long enough: how it is then. */
+static struct sm_segment wait_for_the_late(const struct aside *a)
 {
-	struct sm_segment now;
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct sm_segment now = { .nattch = 0 };
 
-	let_go(a);
-	return sm_segment_stat(a->old.id, &now) || leave_a_trace(a, true);
+	for (int i = 0; i < LATE_MS && sm_segment_stat(a->old.id, &now) == 0 && now.nattch > 1; i++)
+		nanosleep(&pause, NULL);
+	return now;
 }
 
 void aside_catch_up(struct aside *a)
 {
-	const struct timespec pause = { .tv_nsec = 1000000 };
 	struct sm_segment now;
-	bool copied = true;
-	int err = 0, copies = 0;
+	int err = 0;
 
-	for (int i = 0; i < LATE_MS && copies < LATE_COPIES && !err && sm_segment_stat(a->old.id, &now) == 0; i++) {
-		if (now.nattch > 1) {
-			copied = false;
-			nanosleep(&pause, NULL);
-		} else if (!copied || !aside_is_current(a, &now)) {
-			err = leave_a_trace(a, false);
-			err = err ? err : copy_again(a);
-			copied = !err;
-			copies++;
-		} else if (let_it_go(a)) {
-			return;
-		} else {
-			copied = false;
-		}
-	}
-	err = err ? err : copy_again(a);
-	log_line(err ? LOG_ERR : LOG_WARNING, "segment %d, key 0x%08x: somebody attached while its size was being changed%s%s",
-		 a->old.id, (unsigned)a->old.key, err ? ", and what he wrote was lost: " : " and has the removed one",
-		 err ? strerror(-err) : "");
+	/* who knows its shmid may be about to attach it: no more, from here on */
+	sm_segment_set(a->old.id, (uid_t)-1, (gid_t)-1, 0);
+	now = wait_for_the_late(a);
+	if (!is_untouched(a, &now))
+		err = copy_again(a);
+	if (err || now.nattch > 1)
+		log_line(err ? LOG_ERR : LOG_WARNING, "segment %d, key 0x%08x: somebody attached while its size was being changed%s%s",
+			 a->old.id, (unsigned)a->old.key, err ? ", and what he wrote was lost: " : " and has the removed one",
+			 err ? strerror(-err) : "");
 	let_go(a);
 }
 

@@ -39,8 +39,9 @@ bool aside_is_current(const struct aside *a, const struct sm_segment *now);
 
 /*
  * The segment is removed: let it go. Who attached between the last look and the removal has written or is about to: those
- * bytes are taken as well, if he leaves soon. What can still be lost is what somebody writes who attaches, writes and detaches
- * between this function's last look and its detaching, which are two system calls, or who stays.
+ * bytes are taken as well, if he leaves soon. Its mode becomes 0, so that nobody else comes. What can still be lost is what
+ * somebody writes who stays, or who may attach anything (CAP_IPC_OWNER) and does so between this function's last look and its
+ * detaching.
  */
 void aside_catch_up(struct aside *a);
 
