@@ -136,7 +136,7 @@ static bool counter_is_current(const struct hold *hold)
 /* The word says DEAD, by us (W): remove, or take it back where that is refused. */
 static void remove_as_last(struct hold *hold, struct word w)
 {
-	if (pair_remove(hold->data_id, hold->counter_id) == -EPERM)
+	if (pair_remove(hold->page, &w, hold->data_id, hold->counter_id) == -EPERM)
 		word_swap(&hold->page->word, &w, word_next(w, 0));
 }
 

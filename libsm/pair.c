@@ -1,67 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * The two segments of one object, made and removed together.
+ * The two segments of one object, made together.
  *
  * No system call makes or removes both, so there is an order: the counter is made first and removed last.
- * Whoever finds a data segment may expect its counter, and removing begins with the DEAD bit in the
- * counter's word, which turns everybody away. One who died in the middle is helped by whoever comes next:
- * the helper first changes the word, as a claim, and only the one whose claim succeeded removes. Without the
- * claim, a helper that was slow could remove what a third one had meanwhile taken back into use.
+ * Whoever finds a data segment may expect its counter. What is being removed meanwhile, the counter's word tells
+ * (remove.c): the maker looks before it makes the data and again after that, helps, and starts over.
  */
 #include "private.h"
 
 #include <errno.h>
-
-/*
- * Anybody may make a counter beside data that has none, and count in it as he likes. So what a counter says is
- * taken for a reason to remove data only if who made the counter could have removed the data himself. (The
- * creator: an owner can make anyone else the owner.)
- */
-static bool may_speak_for(const struct sm_segment *counter, const struct sm_segment *data)
-{
-	return counter->cuid == 0 || counter->cuid == data->uid || counter->cuid == data->cuid;
-}
-
-bool pair_may_remove(int data_id, int counter_id)
-{
-	struct sm_segment data, counter;
-	bool has_data = data_id >= 0 && sm_segment_stat(data_id, &data) == 0;
-	bool has_counter = counter_id >= 0 && sm_segment_stat(counter_id, &counter) == 0;
-
-	return (!has_data || segment_may_remove(&data)) && (!has_counter || segment_may_remove(&counter)) &&
-	       (!has_data || !has_counter || may_speak_for(&counter, &data));
-}
-
-int pair_remove(int data_id, int counter_id)
-{
-	if (data_id >= 0 && sm_segment_remove(data_id) == -EPERM)
-		return -EPERM;
-	return sm_segment_remove(counter_id) == -EPERM ? -EPERM : 0;
-}
-
-void pair_help(struct page *page, struct word w, key_t counter_key, int data_id, int counter_id)
-{
-	struct sm_segment seg;
-
-	/*
-	 * DATA_ID was found before COUNTER_ID, and data is made after and removed before its counter. So if
-	 * the key still names this counter, that data belongs to it, or is gone.
-	 */
-	if (sm_segment_find(counter_key) != counter_id)
-		return;
-	if (pair_may_remove(data_id, counter_id)) {
-		if (!word_swap(&page->word, &w, word_next_dead(w)))
-			return;
-		if (pair_remove(data_id, counter_id) == 0)
-			return;
-	}
-	/*
-	 * Not ours to remove. While the last leaver or another helper is attached it will; if nobody is, the
-	 * object lives again. W is older than the look at nattch: a helper that came after has changed it.
-	 */
-	if (hold_others(counter_id, NULL, &seg) == 0)
-		word_swap(&page->word, &w, word_next(w, 0));
-}
 
 /* Take back a counter that this call made. -EAGAIN: somebody has found a use for it, and made the data. */
 static int take_back(key_t data_key, int counter_id, struct page *page)
@@ -75,17 +22,17 @@ static int take_back(key_t data_key, int counter_id, struct page *page)
 			sm_segment_remove(counter_id);
 		return 0;
 	}
-	w = word_load(&page->word);
+	w = page_load(page);
 	if (w.counter != 0 || word_dead(w) || hold_others(counter_id, NULL, &seg) > 0)
 		return 0;
-	if (!word_swap(&page->word, &w, word_next_dead(w)))
+	if (!page_swap(page, &w, word_next_dead(w)))
 		return 0;
 	/* Another creator makes its data first and then looks for DEAD; we the reverse: one of us sees. */
 	if (sm_segment_find(data_key) < 0) {
-		sm_segment_remove(counter_id);
+		pair_remove(page, &w, -1, counter_id);
 		return 0;
 	}
-	word_swap(&page->word, &w, word_next(w, 0));
+	page_swap(page, &w, word_next(w, 0));
 	return -EAGAIN;
 }
 
@@ -135,7 +82,7 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	struct word w = { 0, 0 };
 
 	if (page)
-		w = word_load(&page->word);
+		w = page_load(page);
 	if (word_dead(w)) {
 		pair_help(page, w, counter_key, data_id, counter_id);
 		return -EAGAIN;
@@ -148,7 +95,7 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	}
 	/* What a last leaver removed meanwhile is seen here, or it saw us attached and let it be. */
 	if (page)
-		w = word_load(&page->word);
+		w = page_load(page);
 	if (word_dead(w) || sm_segment_find(counter_key) != counter_id ||
 	    sm_segment_find(m->data_key) != data_id)
 		return -EAGAIN;

@@ -60,16 +60,25 @@ PRIVATE int counter_recognize(int id, int data_id);
 /* One off by compare-and-swap, never below 0. Returns what is left, or -ERANGE. */
 PRIVATE int counter_take(struct page *page);
 
-/* ---- pair.c: the two segments of one object ----------------------------------------------------- */
+/* ---- pair.c: the two segments of one object, made ------------------------------------------------- */
 
 /* Make what is missing of the pair; 0 and *FOUND, the size of the data segment. SIZE is not 0. */
 PRIVATE int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size_t *found);
 
+/* ---- remove.c: removed ----------------------------------------------------------------------------- */
+
 /* Whether the calling thread may remove both, as far as can be told without trying. */
 PRIVATE bool pair_may_remove(int data_id, int counter_id);
 
-/* Remove data, then counter, by id; what is gone already is no error. DATA_ID -1: none. 0 or -EPERM. */
-PRIVATE int pair_remove(int data_id, int counter_id);
+/* Whether both keys name these two ids; DATA_ID -1: there is no data. */
+PRIVATE bool pair_is(int data_id, int counter_id);
+
+/*
+ * Remove data, then counter, by id; what is gone already is no error. DATA_ID -1: none. PAGE is the attached counter, *CLAIM
+ * its word as the caller has made it, dead; if that has changed since, somebody else removes. 0 or -EPERM, and *CLAIM
+ * is what the caller may take back.
+ */
+PRIVATE int pair_remove(struct page *page, struct word *claim, int data_id, int counter_id);
 
 /*
  * PAGE is the attached counter of a pair whose word was seen as W, dead: do what its last leaver has

@@ -155,22 +155,10 @@ int sm_counter_reap(int id, int wait_ms, int *from, int *to)
 	return 0;
 }
 
-/* Both keys name these two ids; DATA_ID -1: there is no data. */
-static bool is_pair(int data_id, int counter_id)
-{
-	struct sm_segment seg;
-	int data;
-
-	if (sm_segment_stat(counter_id, &seg) < 0 || !sm_key_is_counter(seg.key))
-		return false;
-	data = sm_segment_find(sm_key_data(seg.key));
-	return (data < 0 ? -1 : data) == data_id && sm_segment_find(seg.key) == counter_id;
-}
-
 /* The word is DEAD and ours; -EPERM: taken back, the counter is at 0. */
 static int finish(struct page *page, struct word word, int data_id, int counter_id, bool *freed)
 {
-	if (pair_remove(data_id, counter_id) == 0) {
+	if (pair_remove(page, &word, data_id, counter_id) == 0) {
 		*freed = true;
 		return 0;
 	}
@@ -183,7 +171,7 @@ static int finish_left(struct page *page, struct word word, int data_id, int cou
 {
 	struct sm_segment seg;
 
-	if (!pair_may_remove(data_id, counter_id) || !is_pair(data_id, counter_id))
+	if (!pair_may_remove(data_id, counter_id) || !pair_is(data_id, counter_id))
 		return 0;
 	/* A program that has only the data attached counts nowhere, and uses it all the same. */
 	if (hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id)))

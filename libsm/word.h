@@ -18,10 +18,10 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "the word is shared between processe
 
 struct word {
 	int32_t counter;
-	uint32_t seq;		/* 30 bits, WORD_LEFT and WORD_DEAD */
+	uint32_t seq;		/* 30 bits, WORD_DEAD, and WORD_LEFT or WORD_GONE */
 };
 
-/* The last leaver is removing both segments; whoever meets this helps, and starts over. */
+/* Somebody is removing both segments; whoever meets this helps, and starts over. */
 #define WORD_DEAD 0x80000000u
 
 /*
@@ -29,6 +29,9 @@ struct word {
  * nobody has. An object that was only made has 0, too, and not this. Any later change takes it off.
  */
 #define WORD_LEFT 0x40000000u
+
+/* The same bit beside WORD_DEAD: the data segment is removed, only the counter is left to remove. */
+#define WORD_GONE WORD_LEFT
 
 #define WORD_SEQ (WORD_LEFT - 1)
 
@@ -52,9 +55,14 @@ static inline bool word_dead(struct word w)
 	return (w.seq & WORD_DEAD) && w.counter >= 0 && w.counter <= WORD_DEAD_COUNTER_MAX;
 }
 
+static inline bool word_gone(struct word w)
+{
+	return word_dead(w) && (w.seq & WORD_GONE);
+}
+
 static inline bool word_left(struct word w)
 {
-	return (w.seq & WORD_LEFT) && w.counter == 0;
+	return (w.seq & (WORD_LEFT | WORD_DEAD)) == WORD_LEFT && w.counter == 0;
 }
 
 static inline bool word_same(struct word a, struct word b)
@@ -73,9 +81,15 @@ static inline struct word word_next_left(struct word w)
 	return (struct word){ 0, word_next(w, 0).seq | WORD_LEFT };
 }
 
+/* A claim to remove: of what is dead already, too. */
 static inline struct word word_next_dead(struct word w)
 {
-	return (struct word){ 0, word_next(w, 0).seq | WORD_DEAD };
+	return (struct word){ 0, word_next(w, 0).seq | WORD_DEAD | (word_gone(w) ? WORD_GONE : 0) };
+}
+
+static inline struct word word_next_gone(struct word w)
+{
+	return (struct word){ 0, word_next(w, 0).seq | WORD_DEAD | WORD_GONE };
 }
 
 /* Swap *W for TO. On failure *W is what stands there instead; on success it is TO. */

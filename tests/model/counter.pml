@@ -4,8 +4,8 @@
  * exhaustive search of all interleavings (tests/model/run). One death, anywhere.
  *
  * A generation g is one pair of segments from its making to its removal; the two keys are one (`key`), since
- * the order "counter first made, last removed" makes a half pair look like none. The word is ctr, seq and
- * dead, read in one step and swapped in one step; nat is nattch of the counter; live is how many really hold.
+ * the order "counter first made, last removed" makes a half pair look like none (pair.pml has two). The word is ctr,
+ * seq and dead, read in one step and swapped in one step; nat is nattch of the counter; live is how many really hold.
  *
  * left is WORD_LEFT: a last leaver, or a repair, would have removed the object if nobody had had it attached.
  *

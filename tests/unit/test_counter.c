@@ -140,6 +140,12 @@ static void test_only_0_is_left(void **state)
 	assert_false(word_dead(word_next((struct word){ 0, WORD_LEFT | WORD_SEQ }, 0)));
 	assert_true(word_dead(word_next_dead((struct word){ 0, WORD_LEFT | WORD_SEQ })));
 	assert_false(word_left(word_next_dead((struct word){ 0, WORD_LEFT | 5 })));
+	/* Beside DEAD the same bit is another. */
+	assert_false(word_gone(word_next_dead((struct word){ 0, WORD_LEFT | 5 })));
+	assert_true(word_gone(word_next_dead(word_next_gone((struct word){ 0, WORD_DEAD | WORD_SEQ }))));
+	assert_false(word_left(word_next_gone((struct word){ 0, WORD_DEAD | 5 })));
+	assert_false(word_gone((struct word){ 65, WORD_DEAD | WORD_GONE }));
+	assert_false(word_gone((struct word){ 0, WORD_GONE | 5 }));
 }
 
 #define SWAPS 200000

@@ -191,6 +191,78 @@ static void test_a_row_of_stopped_helpers(void **state)
 	assert_int_equal(unit_segments(), 0);
 }
 
+/* ---- a maker that looks before DEAD is there, and makes its data after that ---- */
+
+static struct {
+	pid_t leaver;
+	sm_object *third;
+} slow;
+
+static void stop_me(void *arg)
+{
+	raise(SIGSTOP);
+}
+
+/* It is stopped with the decision to remove both, and again before it removes the counter. */
+static pid_t start_a_leaver(void)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		struct hold h = { 0 };
+
+		if (hold_join(&h, unit_data_key(P), 0))
+			_exit(4);
+		fault_hook(FAULT_SHMGET, 1, stop_me, NULL);
+		fault_hook(FAULT_RMID, 2, stop_me, NULL);
+		hold_leave(&h);
+		_exit(3);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	return pid;
+}
+
+static void let_the_leaver_remove_the_data(void *arg)
+{
+	int status;
+
+	kill(slow.leaver, SIGCONT);
+	assert_int_equal(waitpid(slow.leaver, &status, WUNTRACED), slow.leaver);
+	assert_true(WIFSTOPPED(status));
+	assert_true(data_id() < 0);
+}
+
+static void let_the_leaver_end_and_a_third_come(void *arg)
+{
+	go_on(slow.leaver);
+	slow.third = get_by("a slow maker", 1);
+}
+
+/*
+ * What the maker has made it would, helping, remove as the old one's. By then somebody may have made the next counter beside
+ * it, and hold it.
+ */
+static void test_a_slow_maker_removes_nobodys_data(void **state)
+{
+	size_t found;
+
+	make();
+	slow.third = NULL;
+	slow.leaver = start_a_leaver();
+	fault_hook(FAULT_SHMGET, 4, let_the_leaver_remove_the_data, NULL);
+	fault_hook(FAULT_RMID, 1, let_the_leaver_end_and_a_third_come, NULL);
+	assert_int_equal(pair_create(unit_data_key(P), 4096, 0666, unit_key, &found), 0);
+	assert_true(fault_clear());
+	assert_non_null(slow.third);
+	still_there(slow.third);
+	sm_object_free(slow.third);
+	assert_int_equal(unit_segments(), 0);
+}
+
 /* The object is replaced by another, and the joiner gets no turn for longer than it may take. */
 static void replace_and_be_late(void *arg)
 {
@@ -228,6 +300,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_a_killed_remover_stops_nobody),
 	UNIT(test_a_stopped_remover_stops_nobody),
 	UNIT(test_a_row_of_stopped_helpers),
+	UNIT(test_a_slow_maker_removes_nobodys_data),
 	UNIT(test_a_joiner_that_was_stopped_has_its_tries),
 	UNIT(test_a_creator_that_was_stopped_has_its_tries),
 };
