@@ -3,13 +3,15 @@
 #define LIBSM_DAEMON_H
 
 /*
- * What smfs needs of the library beside sm.h, because it is a daemon that maps segments in a way that no other program does.
- * Only the static library has it: nothing here is installed or exported.
+ * What smfs and smctl need of the library beside sm.h: they act on objects that they do not hold, for whoever asks, and smfs is a
+ * daemon that maps segments in a way that no other program does. Only the static library has it: nothing here is installed or
+ * exported. All functions here are thread-safe, and act with the calling thread's credentials.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sm.h"
 
@@ -47,6 +49,24 @@ PRIVATE bool segment_is_room(unsigned count, size_t bytes);
  */
 PRIVATE int mapping_make(int fd, size_t size, void **addr);
 PRIVATE void mapping_end(void *addr, size_t size);
+
+/* ---- pair.c ------------------------------------------------------------------------------------ */
+
+/*
+ * As sm_create(), but the data segment is new. Returns its shmid; PATH, absolute, is recorded. Errors: EEXIST, ENOSPC, EINVAL
+ * (SHMMAX), ENOMEM, EAGAIN (somebody removes the object all the time, for 100 ms). A counter that was there and
+ * cannot be attached is taken as it is.
+ */
+PRIVATE int pair_create_new(key_t data_key, size_t size, mode_t mode, const char *path);
+
+/* ---- remove.c ---------------------------------------------------------------------------------- */
+
+/*
+ * Free the object of these two, whoever holds it, or, IF_UNUSED, if nobody has either attached. DATA_ID -1: a counter without
+ * data. Who joins meanwhile gets both or none; not where the counter is none, or the thread may not attach it. Errors: EPERM (may not
+ * remove one of them: both stay; or the counter has data by now), EIDRM (the data, or the only one, was gone), EBUSY.
+ */
+PRIVATE int pair_destroy(int data_id, int counter_id, bool if_unused);
 
 /* ---- page.c -------------------------------------------------------------------------------------- */
 

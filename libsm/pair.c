@@ -41,7 +41,8 @@ struct making {
 	size_t size;
 	mode_t mode;
 	const char *path;
-	int made;		/* the counter that this call made, or -1 */
+	bool anew;		/* what data there is already is another's */
+	int made, data_made;	/* the counter, and the data, that this call made, or -1 */
 };
 
 static int find_or_make_counter(struct making *m)
@@ -65,16 +66,20 @@ static int find_or_make_data(struct making *m, size_t *found)
 
 	if (r == 0) {
 		*found = seg.size;
+		if (m->anew && seg.id != m->data_made)
+			return -EEXIST;
 		return seg.size < m->size ? -EINVAL : seg.id;
 	}
 	if (r != -ENOENT)
 		return r;
 	*found = m->size;
 	r = sm_segment_create(m->data_key, m->size, m->mode);
+	if (r >= 0)
+		m->data_made = r;
 	return r == -EEXIST ? -EAGAIN : r;
 }
 
-/* With the counter attached (PAGE; NULL where its mode keeps out its maker). */
+/* With the counter attached (PAGE; NULL where that cannot be had, and nothing hangs on it). */
 static int make_beside(struct making *m, int counter_id, struct page *page, size_t *found)
 {
 	key_t counter_key = sm_key_counter(m->data_key);
@@ -110,7 +115,7 @@ static int create_once(struct making *m, size_t *found)
 	int counter_id, r;
 
 	/* Said before anything is made. */
-	if (sm_segment_stat_key(m->data_key, &seg) == 0 && seg.size < m->size) {
+	if (!m->anew && sm_segment_stat_key(m->data_key, &seg) == 0 && seg.size < m->size) {
 		*found = seg.size;
 		return -EINVAL;
 	}
@@ -120,7 +125,7 @@ static int create_once(struct making *m, size_t *found)
 	r = counter_attach(counter_id, false, &page, &counter_size);
 	if (r == -EIDRM)
 		return -EAGAIN;
-	if (r < 0 && !(r == -EACCES && m->made == counter_id)) {
+	if (r < 0 && !m->anew && !(r == -EACCES && m->made == counter_id)) {
 		if (m->made == counter_id)
 			take_back(m->data_key, counter_id, NULL);
 		return r;
@@ -133,15 +138,31 @@ static int create_once(struct making *m, size_t *found)
 	return r;
 }
 
-int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size_t *found)
+static int create(struct making *m, int64_t wait_ns, size_t *found)
 {
-	struct making m = { .data_key = data_key, .size = size, .mode = mode, .path = path, .made = -1 };
-	struct retry retry = retry_begin(2000 * MS, 50 * US, 1 * MS);
+	struct retry retry = retry_begin(wait_ns, 50 * US, 1 * MS);
 	int r;
 
+	m->made = m->data_made = -1;
 	*found = 0;
 	do
-		r = create_once(&m, found);
+		r = create_once(m, found);
 	while (r == -EAGAIN && retry_sleep(&retry));
 	return r;
+}
+
+int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size_t *found)
+{
+	struct making m = { .data_key = data_key, .size = size, .mode = mode, .path = path };
+
+	return create(&m, 2000 * MS, found);
+}
+
+int pair_create_new(key_t data_key, size_t size, mode_t mode, const char *path)
+{
+	struct making m = { .data_key = data_key, .size = size, .mode = mode, .path = path, .anew = true };
+	size_t found;
+	int r = create(&m, 100 * MS, &found);	/* a daemon's thread waits */
+
+	return r < 0 ? r : m.data_made;
 }

@@ -16,6 +16,8 @@
 
 #include <errno.h>
 
+#define CLAIMS 100	/* a word that changes that often between a look and a swap is not left alone on purpose */
+
 /*
  * Anybody may make a counter beside data that has none, and count in it as he likes. So what a counter says is
  * taken for a reason to remove data only if who made the counter could have removed the data himself. (The
@@ -102,4 +104,89 @@ void pair_help(struct page *page, struct word w, key_t counter_key, int data_id,
 	 */
 	if (hold_others(counter_id, NULL, &seg) == 0)
 		page_swap(page, &w, word_next(w, 0));
+}
+
+/* ---- on request ---- */
+
+static bool may_remove(int id)
+{
+	struct sm_segment seg;
+
+	return id < 0 || sm_segment_stat(id, &seg) < 0 || segment_may_remove(&seg);
+}
+
+static int remove_data(int data_id)
+{
+	return data_id < 0 ? 0 : sm_segment_remove(data_id);
+}
+
+/* Data, then counter, and nobody is told. */
+static int remove_plainly(int data_id, int counter_id)
+{
+	int r = remove_data(data_id);
+	int counter = r == -EPERM ? 0 : sm_segment_remove(counter_id);
+
+	return counter == -EPERM || data_id < 0 ? counter : r;
+}
+
+/* Data that was made meanwhile, beside this counter or a new one, was not asked for. */
+static int remove_half(int data_id, int counter_id)
+{
+	struct sm_segment seg;
+
+	if (data_id >= 0)
+		return remove_data(data_id);
+	return sm_segment_stat(counter_id, &seg) < 0 || seg.removed ? -EIDRM : -EPERM;
+}
+
+static bool is_used(int data_id, int counter_id)
+{
+	struct sm_segment seg;
+
+	return hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id));
+}
+
+/* Refused after all, what was alive lives on. */
+static int remove_or_revive(struct page *page, struct word *claim, struct word before, int data_id, int counter_id)
+{
+	int r = pair_remove(page, claim, data_id, counter_id);
+
+	if (r == -EPERM && !word_dead(before))
+		page_swap(page, claim, word_next(*claim, before.counter));
+	return r;
+}
+
+static int destroy(struct page *page, int data_id, int counter_id, bool if_unused)
+{
+	for (int i = 0; i < CLAIMS; i++) {
+		/* in this order: who joins, or removes, after the look at the keys has changed the word */
+		struct word before = page_load(page), w = before;
+		int there = pair_is(data_id, counter_id) ? data_id : -1;
+
+		if (there < 0 && !pair_is(-1, counter_id))
+			return remove_half(data_id, counter_id);
+		if (if_unused && is_used(there, counter_id))
+			return -EBUSY;
+		if (page_swap(page, &w, word_next_dead(w))) {
+			int r = remove_or_revive(page, &w, before, there, counter_id);
+
+			return r == 0 && there != data_id ? -EIDRM : r;
+		}
+	}
+	return remove_plainly(data_id, counter_id);
+}
+
+int pair_destroy(int data_id, int counter_id, bool if_unused)
+{
+	struct page *page;
+
+	if (!may_remove(data_id) || !may_remove(counter_id))
+		return -EPERM;
+	if (counter_recognize(counter_id, data_id) || counter_attach(counter_id, false, &page, NULL))
+		return remove_plainly(data_id, counter_id);
+
+	int r = destroy(page, data_id, counter_id, if_unused);
+
+	counter_detach(page, 0);
+	return r;
 }

@@ -22,7 +22,6 @@
 
 #define STALE_COUNTER_SECONDS 2	/* a younger lone counter may belong to an object that is being made */
 #define LINES 8			/* of a user's counters that were removed, in ten seconds */
-#define TRIES 16		/* races with other makers of the same key that are worth losing */
 
 int store_find(key_t data_key, struct object *out)
 {
@@ -85,31 +84,11 @@ int store_may_create(key_t data_key)
 /* A lone counter that nobody has attached for some time is what a crash left; its count means nothing. */
 static void remove_if_stale(const struct sm_segment *counter, const char *path)
 {
-	if (counter->nattch || time(NULL) - counter->ctime <= STALE_COUNTER_SECONDS || sm_segment_remove(counter->id))
+	if (counter->nattch || time(NULL) - counter->ctime <= STALE_COUNTER_SECONDS || pair_destroy(-1, counter->id, true))
 		return;
 	log_limited("counters without data", LINES, geteuid(), LOG_NOTICE,
 		    "%s:%c: a counter without data that nobody had attached (segment %d) was removed for a new object", path,
 		    sm_key_proj(sm_key_data(counter->key)), counter->id);
-}
-
-/* The counter to go with a new data segment: *MADE is its shmid if this call made it, else -1. */
-static int provide_counter(key_t counter_key, mode_t mode, const char *path, int *made)
-{
-	*made = -1;
-	for (int i = 0; i < TRIES; i++) {
-		int id = sm_segment_find(counter_key);
-
-		if (id != -ENOENT)
-			return id < 0 ? id : 0;
-		id = sm_counter_create(counter_key, mode, path);
-		if (id >= 0) {
-			*made = id;
-			return 0;
-		}
-		if (id != -EEXIST)
-			return id;
-	}
-	return -EEXIST;
 }
 
 /* With an error, *OUT says what was made: it may be there all the same. */
@@ -125,7 +104,7 @@ static int stat_new(int id, key_t key, size_t size, struct sm_segment *out)
 int store_create(key_t data_key, size_t size, mode_t mode, const char *path, struct sm_segment *out)
 {
 	struct object obj;
-	int counter, err = store_find(data_key, &obj);
+	int err = store_find(data_key, &obj);
 
 	out->id = -1;
 	if (err)
@@ -134,18 +113,11 @@ int store_create(key_t data_key, size_t size, mode_t mode, const char *path, str
 		return -EEXIST;
 	if (obj.has_counter)
 		remove_if_stale(&obj.counter, path);
-	err = provide_counter(sm_key_counter(data_key), mode, path, &counter);
-	if (err)
-		return err;
 
-	int id = create(data_key, size, mode);
+	int id = pair_create_new(data_key, size, mode, path);
 
-	if (id < 0) {
-		/* whoever made the data meanwhile may count on the counter that was there */
-		if (counter >= 0 && id != -EEXIST)
-			sm_segment_remove(counter);
-		return id;
-	}
+	if (id < 0)
+		return id == -ENOMEM ? -ENOSPC : id;
 	return stat_new(id, data_key, size, out);
 }
 
@@ -168,23 +140,17 @@ static int counter_comes_along(const struct object *obj)
 
 int store_remove(const struct object *obj)
 {
-	int err = 0, counter = counter_comes_along(obj);
+	int err, counter = counter_comes_along(obj);
 
 	if (!obj->has_data && !obj->has_counter)
 		return -ENOENT;
 	if (counter < 0)
 		return counter;
-	if (obj->has_data)
+	if (!counter)
 		err = sm_segment_remove(obj->data.id);
-	if (err && err != -EIDRM)
-		return err;
-	if (counter) {
-		int gone = sm_segment_remove(obj->counter.id);
-
-		if (gone && gone != -EIDRM)
-			return gone;
-	}
-	return err == -EIDRM ? -ENOENT : 0;
+	else
+		err = pair_destroy(obj->has_data ? obj->data.id : -1, obj->counter.id, false);
+	return err == -EIDRM ? -ENOENT : err;
 }
 
 int store_set(const struct object *obj, uid_t uid, gid_t gid, mode_t mode)

@@ -37,7 +37,7 @@ int store_may_create(key_t data_key);
  */
 int store_create(key_t data_key, size_t size, mode_t mode, const char *path, struct sm_segment *out);
 
-/* Remove both halves, data first, or neither: EPERM if the caller may not remove one of them. ENOENT. */
+/* Remove both halves, or neither: EPERM if the caller may not remove one of them. ENOENT. See pair_destroy(). */
 int store_remove(const struct object *obj);
 
 /* IPC_SET on both halves, or on neither. (uid_t)-1, (gid_t)-1 and (mode_t)-1 leave that field. */

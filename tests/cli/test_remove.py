@@ -2,6 +2,7 @@
 """reap and rm: what is repaired, what goes, and what never does."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -271,6 +272,26 @@ def test_an_object_that_is_joined_while_rm_asks(c):
     c.holder(path, 'A')
     ran = asked.answer(b'y\n')
     assert ran.status == 1 and 'was attached since it was listed' in ran.err and exists(path, 'A') == BOTH, ran
+
+
+def test_who_comes_while_rm_is_at_work_has_both_halves(c):
+    """strace makes its steps slow. A program that finds no data makes it, and must not do so beside the old counter."""
+    if not cli.have('strace'):
+        return
+    path, env = c.key(), dict(os.environ, ASAN_OPTIONS='detect_leaks=0')
+    for args in ([path, 'A'], ['--leaked']):
+        cli.kill(c.holder(path, 'A', 100))
+        slow = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', 'trace=shmctl',
+                                 '-e', 'inject=shmctl:delay_exit=50000', c.smctl, 'rm', '-y'] + args, env=env,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        c.children.append(slow)
+        cli.wait_for(lambda: cli.data_of(path, 'A') is None, 'the data is gone', 30)
+        holder = c.holder(path, 'A', 100)
+        assert slow.wait(cli.SECONDS) == 0
+        found = [half is not None and shm.stat(half).nattch for half in (cli.data_of(path, 'A'), cli.counter_of(path, 'A'))]
+        assert found == [1, 1], (args, found)
+        cli.kill(holder, signal.SIGTERM)
+        assert exists(path, 'A') == NEITHER
 
 
 def test_an_object_that_is_repaired_while_rm_asks(c):

@@ -295,6 +295,13 @@ class Case:
                    'the holder counts')
         return process
 
+    def hold_new(self, name='app.key', proj='A', size=4096):
+        """The same, of an object that it makes where there is none."""
+        process = subprocess.Popen([os.environ['HOLDER'], self.keys + '/' + name, proj, str(size)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        equal(process.stdout.readline(), b'ready\n')
+        return process
+
     @staticmethod
     def drop(process, number=9):
         process.send_signal(number)

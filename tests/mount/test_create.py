@@ -255,10 +255,10 @@ def test_a_killed_writer_leaves_what_it_wrote(m):
 
 
 def test_what_could_not_be_filled_is_taken_back(m):
-    """strace refuses the second shmat of the making, the data's: there is no object of zeros, and the next flush makes it."""
+    """strace refuses the third shmat of the making, the data's: there is no object of zeros, and the next flush makes it."""
     m.key()
     fd = os.open(m.at('app.key:A'), NEW)
-    with m.daemon.traced('-e', 'trace=shmat', '-e', 'inject=shmat:error=ENOMEM:when=2'):
+    with m.daemon.traced('-e', 'trace=shmat', '-e', 'inject=shmat:error=ENOMEM:when=3'):
         os.write(fd, b'hello')      # not before: whoever starts strace closes a copy of the descriptor
         fails('ENOMEM', os.fsync, fd)
     equal(m.find(), (None, None))

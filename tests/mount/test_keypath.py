@@ -375,8 +375,11 @@ def test_a_new_file_waits_for_nothing_that_hangs(m):
     pid = stats_of(m, 3000, 1)
     try:
         os.read(hung.device, 1 << 17)       # it hangs
-        answer, seconds = in_child(lambda: timed(lambda: (m.create('app.key:A', b'x'), os.unlink(m.at('app.key:A')))),
-                                   people.user(3000, 3000))
+        for _ in range(5):
+            answer, seconds = in_child(lambda: timed(lambda: (m.create('app.key:A', b'x'), os.unlink(m.at('app.key:A')))),
+                                       people.user(3000, 3000))
+            if answer != 'EAGAIN':      # the kernel's, where another test mounts something at that instant
+                break
         equal(answer, 'OK')
         if seconds > patience(4):
             raise AssertionError('it took %.2f s' % seconds)

@@ -3,11 +3,13 @@
 
 import ctypes
 import os
+import signal
+import subprocess
 
 import harness
 import shm
 from case import equal, errno_of, fails, shells
-from daemon import wait_until
+from daemon import WAIT, wait_until
 
 
 def test_both_segments_go(m):
@@ -39,6 +41,26 @@ def test_a_name_is_gone_while_its_memory_has_users(m):
     os.unlink(m.at('app.key:A'))
     shm.detach(address)
     wait_until(lambda: shm.listing() == [], 'the memory is given back', 3)      # smfs hears of a close after close(2) returned
+
+
+def test_who_comes_while_it_goes_has_both_halves(m):
+    """strace makes each step slow. A program that finds no data makes it, and must not do so beside the old counter."""
+    m.key()
+    for held in (False, True):
+        old = m.hold_new() if held else m.create('app.key:A', b'x')
+        with m.daemon.traced('-e', 'trace=shmctl', '-e', 'inject=shmctl:delay_exit=200000'):
+            rm = subprocess.Popen(['rm', m.at('app.key:A')])
+            wait_until(lambda: m.find()[0] is None, 'its data is gone')
+            new = m.hold_new()
+            equal(rm.wait(WAIT), 0)
+        data, counter = m.find()
+        equal([half and half.nattch for half in (data, counter)], [1, 1])
+        equal(m.count(), 1)
+        if held:
+            m.drop(old, signal.SIGTERM)
+        equal([half and half.id for half in m.find()], [data.id, counter.id])
+        m.drop(new, signal.SIGTERM)
+        equal(shm.listing(), [])
 
 
 def test_memory_goes_with_the_last_open_file(m):

@@ -71,6 +71,11 @@ static void finish_for_a_dead_one(void)
 	sm_counter_reap_free(counter_id(), data_id(), 0, NULL, NULL, NULL);
 }
 
+static void be_asked_to(void)
+{
+	pair_destroy(data_id(), counter_id(), false);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -80,6 +85,7 @@ static const struct {
 	{ "a creator that helps", meet_a_dead_one_creating },
 	{ "a repair", repair_to_nothing },
 	{ "a monitor that finishes", finish_for_a_dead_one },
+	{ "one who was asked to", be_asked_to },
 };
 
 #define REMOVERS (sizeof removers / sizeof *removers)

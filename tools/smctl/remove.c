@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <libsm/daemon.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -65,18 +66,26 @@ static int segment_remove(const struct sm_segment *seg)
 	return error < 0 ? fail("cannot remove segment %d: %s", seg->id, error_text(error)) : DONE;
 }
 
-/* Data first, then the counter, as a last holder does it. */
+/* Both halves of R; nobody is left with one of them. */
+static int object_remove(const struct removal *rm, const struct row *r)
+{
+	const struct object *o = r->obj;
+	int error = pair_destroy(o->data ? o->data->id : -1, o->counter->id, rm->chosen);
+
+	if (error == -EBUSY)
+		return fail("segment %d was attached since it was listed; it stays", r->seg->id);
+	return error < 0 ? fail("cannot remove segment %d: %s", r->seg->id, error_text(error)) : DONE;
+}
+
 static int row_remove(const struct removal *rm, const struct row *r)
 {
-	const struct sm_segment *other = r->whole && r->obj && r->obj->data ? r->obj->counter : NULL;
+	bool pair = r->whole && r->obj && r->obj->counter;
 
-	if (!check(rm, r->seg) || (other && !check(rm, other)))
+	if (!check(rm, r->seg) || (pair && r->obj->counter != r->seg && !check(rm, r->obj->counter)))
 		return FAILED;
 	if (rm->filter.leaked && !still_leaked(r))
 		return fail("segment %d is not leaked any more; it stays", r->seg->id);
-	if (segment_remove(r->seg))
-		return FAILED;
-	return other ? segment_remove(other) : DONE;
+	return pair ? object_remove(rm, r) : segment_remove(r->seg);
 }
 
 static void row_keep(struct removal *rm, const struct row *r)

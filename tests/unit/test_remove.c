@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+/* Removing an object that one was asked to remove, and making one anew, beside programs that come and go. */
+#include "held.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct hold joined;
+
+static int destroy(bool if_unused)
+{
+	return pair_destroy(data_id(), counter_id(), if_unused);
+}
+
+static void make_and_join(void *arg)
+{
+	make();
+	join(&joined);
+}
+
+static void check_joined(void)
+{
+	assert_int_equal(data_id(), joined.data_id);
+	assert_int_equal(counter_id(), joined.counter_id);
+	assert_int_equal(value(), 1);
+	hold_leave(&joined);
+	assert_int_equal(unit_segments(), 0);
+}
+
+static void test_both_go_whoever_holds_them(void **state)
+{
+	struct hold h;
+
+	make();
+	assert_int_equal(destroy(false), 0);
+	assert_int_equal(unit_segments(), 0);
+	make();
+	join(&h);
+	memset(h.data, 'x', h.size);
+	assert_int_equal(destroy(false), 0);
+	assert_int_equal(data_id(), -ENOENT);
+	assert_int_equal(counter_id(), -ENOENT);
+	assert_int_equal(unit_segments(), 2);
+	make();
+	assert_int_equal(*(char *)h.data, 'x');
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 2);
+	assert_int_equal(destroy(false), 0);
+}
+
+/* At each step of the removal: whoever makes and joins it then holds an object, and it stays. */
+static void test_who_comes_meanwhile_has_both(void **state)
+{
+	static const enum fault_call calls[] = { FAULT_RMID, FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_MADVISE };
+
+	for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
+		for (int nth = 1; nth < 20; nth++) {
+			make();
+
+			int data = data_id(), counter = counter_id();
+
+			fault_clear();
+			fault_hook(calls[c], nth, make_and_join, NULL);
+			assert_int_equal(pair_destroy(data, counter, false), 0);
+			if (!fault_clear())
+				break;
+			/* Who joined before DEAD holds what was to be removed. */
+			if (joined.data_id == data) {
+				assert_int_equal(joined.counter_id, counter);
+				hold_leave(&joined);
+				assert_int_equal(unit_segments(), 0);
+			} else {
+				check_joined();
+			}
+		}
+	}
+}
+
+/* It finds the old one's data, and the counter of the one that came in its place. */
+static void test_a_counter_of_another_stays(void **state)
+{
+	int data;
+
+	make();
+	data = data_id();
+	remove_both();
+	make_and_join(NULL);
+	assert_int_equal(pair_destroy(data, counter_id(), false), -EIDRM);
+	check_joined();
+}
+
+static void test_only_what_nobody_uses(void **state)
+{
+	int data, counter;
+	pid_t pid;
+
+	make();
+	pid = attach_elsewhere(10000);
+	assert_int_equal(destroy(true), -EBUSY);
+	assert_int_equal(unit_segments(), 2);
+	unit_end(pid);
+	data = data_id();
+	counter = counter_id();
+	/* since the last look at who has it attached */
+	for (int nth = 1; nth < 20; nth++) {
+		fault_clear();
+		fault_hook(FAULT_STAT, nth, make_and_join, NULL);
+
+		int r = pair_destroy(data, counter, true);
+
+		if (!fault_clear())
+			break;
+		assert_int_equal(r, -EBUSY);
+		assert_int_equal(joined.data_id, data);
+		check_joined();
+		make();
+		data = data_id();
+		counter = counter_id();
+	}
+	assert_int_equal(unit_segments(), 0);
+	make();
+	assert_int_equal(destroy(true), 0);
+	assert_int_equal(unit_segments(), 0);
+}
+
+static void test_a_counter_without_data(void **state)
+{
+	int counter;
+
+	make();
+	sm_segment_remove(data_id());
+	counter = counter_id();
+	make();
+	/* it has found a use */
+	assert_int_equal(pair_destroy(-1, counter, false), -EPERM);
+	assert_int_equal(unit_segments(), 2);
+	sm_segment_remove(data_id());
+	assert_int_equal(pair_destroy(-1, counter, false), 0);
+	assert_int_equal(unit_segments(), 0);
+	assert_int_equal(pair_destroy(-1, counter, false), -EIDRM);
+}
+
+static int destroy_as_a_stranger(void *arg)
+{
+	unit_become(4242, 4242);
+	return -destroy(false);
+}
+
+static void test_who_may_not_changes_nothing(void **state)
+{
+	struct hold h;
+
+	make();
+	join(&h);
+	assert_int_equal(unit_in_child(destroy_as_a_stranger, NULL), EPERM);
+	assert_int_equal(value(), 1);
+	/* the counter alone is not his */
+	assert_int_equal(sm_segment_set(data_id(), 4242, 4242, 0666), 0);
+	assert_int_equal(unit_in_child(destroy_as_a_stranger, NULL), EPERM);
+	assert_int_equal(value(), 1);
+	assert_int_equal(unit_segments(), 2);
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* The kernel refuses what it seemed to allow: the data is there as before, and so is who holds it. */
+static void test_refused_after_all(void **state)
+{
+	struct hold h;
+
+	make();
+	join(&h);
+	fault_fail(FAULT_RMID, 1, EPERM);
+	assert_int_equal(destroy(false), -EPERM);
+	assert_true(fault_clear());
+	assert_int_equal(value(), 1);
+	assert_int_equal(data_id(), h.data_id);
+	hold_leave(&h);
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* Of a counter that cannot be had, or is none, the word is not touched. */
+static void test_what_is_no_counter(void **state)
+{
+	make();
+	fault_fail(FAULT_SHMAT, 0, ENOMEM);
+	assert_int_equal(destroy(false), 0);
+	assert_true(fault_clear());
+	assert_int_equal(unit_segments(), 0);
+	assert_true(sm_segment_create(unit_data_key('H'), 100, 0666) >= 0);
+	assert_true(sm_segment_create(unit_counter_key('H'), 100, 0666) >= 0);
+	fault_clear();
+	assert_int_equal(destroy(false), 0);
+	assert_int_equal(fault_count(FAULT_SHMAT), 0);
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* An old program that knows no DEAD counts between the claim and the end. */
+static void count_on_top(void *arg)
+{
+	struct page *page;
+
+	assert_int_equal(counter_attach(counter_id(), false, &page, NULL), 0);
+
+	struct word w = word_load(&page->word);
+
+	assert_true(word_dead(w));
+	unit_put_word(counter_id(), w.counter + 1, w.seq);
+	counter_detach(page, 0);
+}
+
+static void test_an_old_program_counts_meanwhile(void **state)
+{
+	make();
+	fault_hook(FAULT_RMID, 1, count_on_top, NULL);
+	assert_int_equal(destroy(false), 0);
+	assert_true(fault_clear());
+	assert_int_equal(unit_segments(), 0);
+}
+
+/* ---- making one anew ---- */
+
+static int make_new(void)
+{
+	return pair_create_new(unit_data_key('H'), 4096, 0640, unit_key);
+}
+
+static void test_made_anew(void **state)
+{
+	struct sm_counter c;
+	int id = make_new();
+
+	assert_true(id >= 0);
+	assert_int_equal(data_id(), id);
+	assert_int_equal(sm_counter_load(counter_id(), &c), 0);
+	assert_string_equal(c.path, unit_key);
+	assert_int_equal(make_new(), -EEXIST);
+	assert_int_equal(unit_segments(), 2);
+	sm_segment_remove(id);
+	assert_true(make_new() >= 0);
+	assert_int_equal(unit_segments(), 2);
+	remove_both();
+}
+
+/* Its last leaver died over it: the next one would take the new data for the old. */
+static void test_beside_a_dead_counter(void **state)
+{
+	static const uint32_t words[] = { WORD_DEAD | 3, WORD_DEAD | WORD_GONE | 3 };
+	struct hold h;
+
+	for (int i = 0; i < 2; i++) {
+		make();
+		unit_put_word(counter_id(), 0, words[i]);
+		sm_segment_remove(data_id());
+
+		int id = make_new();
+
+		assert_true(id >= 0);
+		join(&h);
+		assert_int_equal(h.data_id, id);
+		hold_leave(&h);
+		assert_int_equal(unit_segments(), 0);
+	}
+}
+
+/* The counter that it found is removed at any step: it has one in the end, or the data is not there either. */
+static void remove_as_last_leaver(void *arg)
+{
+	if (counter_id() >= 0)
+		destroy(false);
+}
+
+static void test_the_counter_goes_meanwhile(void **state)
+{
+	static const enum fault_call calls[] = { FAULT_SHMGET, FAULT_SHMAT, FAULT_STAT, FAULT_MADVISE };
+
+	for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
+		for (int nth = 1; nth < 20; nth++) {
+			assert_true(sm_counter_create(unit_counter_key('H'), 0640, NULL) >= 0);
+			fault_clear();
+			fault_hook(calls[c], nth, remove_as_last_leaver, NULL);
+			assert_true(make_new() >= 0);
+
+			bool happened = fault_clear();
+
+			assert_int_equal(data_id() < 0, counter_id() < 0);
+			remove_both();
+			if (!happened)
+				break;
+		}
+	}
+}
+
+static void test_a_counter_that_cannot_be_attached(void **state)
+{
+	assert_true(sm_counter_create(unit_counter_key('H'), 0640, NULL) >= 0);
+	fault_fail(FAULT_SHMAT, 0, EACCES);
+	assert_true(make_new() >= 0);
+	assert_true(fault_clear());
+	assert_int_equal(unit_segments(), 2);
+	remove_both();
+}
+
+static const struct CMUnitTest tests[] = {
+	UNIT(test_both_go_whoever_holds_them),
+	UNIT(test_who_comes_meanwhile_has_both),
+	UNIT(test_a_counter_of_another_stays),
+	UNIT(test_only_what_nobody_uses),
+	UNIT(test_a_counter_without_data),
+	UNIT(test_who_may_not_changes_nothing),
+	UNIT(test_refused_after_all),
+	UNIT(test_what_is_no_counter),
+	UNIT(test_an_old_program_counts_meanwhile),
+	UNIT(test_made_anew),
+	UNIT(test_beside_a_dead_counter),
+	UNIT(test_the_counter_goes_meanwhile),
+	UNIT(test_a_counter_that_cannot_be_attached),
+};
+
+UNIT_MAIN(tests)
