@@ -67,11 +67,11 @@ static int attach(int id)
 static int make(int n, int count)
 {
 	int counter = sm_counter_create(sm_key_counter(DATA_KEY(n)), 0666, "/a/key");
-	int *value = shmat(counter, NULL, 0);
+	_Atomic int *value = shmat(counter, NULL, 0);
 
 	assert_true(counter >= 0 && value != (void *)-1);
 	assert_true(sm_segment_create(DATA_KEY(n), 100, 0666) >= 0);
-	*value = count;
+	atomic_store(value, count);
 	shmdt(value);
 	return counter;
 }
@@ -148,7 +148,8 @@ static void who_makes_many_restless_counters_keeps_nobody_waiting(void **state)
 	assert_true(waited_for <= 2);
 }
 
-static pid_t holder, visitor;
+static pid_t holder;
+static _Atomic pid_t visitor;
 
 static pid_t start_attached(int id)
 {
