@@ -146,10 +146,16 @@ static bool is_used(int data_id, int counter_id)
 	return hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id));
 }
 
-/* Refused after all, what was alive lives on. */
+/*
+ * Refused after all, what was alive lives on. The word may say that the data is gone, and there is some: an old program has
+ * made it since, or whoever may write the counter has written that. It was asked for all the same.
+ */
 static int remove_or_revive(struct page *page, struct word *claim, struct word before, int data_id, int counter_id)
 {
-	int r = pair_remove(page, claim, data_id, counter_id);
+	int r = word_gone(*claim) ? remove_data(data_id) : 0;
+
+	if (r != -EPERM)
+		r = pair_remove(page, claim, data_id, counter_id);
 
 	if (r == -EPERM && !word_dead(before))
 		page_swap(page, claim, word_next(*claim, before.counter));
@@ -176,14 +182,33 @@ static int destroy(struct page *page, int data_id, int counter_id, bool if_unuse
 	return remove_plainly(data_id, counter_id);
 }
 
+/* One that a stranger made beside somebody's data must not keep the owner from what is his. */
+static bool is_half_of(int counter_id, int data_id)
+{
+	struct sm_segment data, counter;
+
+	return data_id < 0 || sm_segment_stat(data_id, &data) < 0 || sm_segment_stat(counter_id, &counter) < 0 ||
+	       may_speak_for(&counter, &data);
+}
+
+static bool is_attached(int id)
+{
+	return id >= 0 && segment_is_attached(id);
+}
+
 int pair_destroy(int data_id, int counter_id, bool if_unused)
 {
 	struct page *page;
 
-	if (!may_remove(data_id) || !may_remove(counter_id))
+	if (!may_remove(data_id))
 		return -EPERM;
+	if (!may_remove(counter_id) && is_half_of(counter_id, data_id))
+		return -EPERM;
+	if (!may_remove(counter_id))
+		return if_unused && is_attached(data_id) ? -EBUSY : remove_data(data_id);
 	if (counter_recognize(counter_id, data_id) || counter_attach(counter_id, false, &page, NULL))
-		return remove_plainly(data_id, counter_id);
+		return if_unused && (is_attached(data_id) || is_attached(counter_id)) ? -EBUSY :
+		       remove_plainly(data_id, counter_id);
 
 	int r = destroy(page, data_id, counter_id, if_unused);
 

@@ -183,6 +183,7 @@ claim:
 	SWAP(0, true, (x && g));
 	if :: !ok -> goto claim :: else fi;
 	MAY_DIE;
+	if :: g -> drm() :: else fi;
 	REMOVE(MAY_DIE);
 #else
 	drm();

@@ -181,6 +181,46 @@ static void test_refused_after_all(void **state)
 	assert_int_equal(unit_segments(), 0);
 }
 
+/* An old program made data beside a counter that was as good as gone; or somebody wrote that word. */
+static void test_data_that_the_word_says_is_gone(void **state)
+{
+	for (int counter = 0; counter < 2; counter++) {
+		make();
+		unit_put_word(counter_id(), counter, WORD_DEAD | WORD_GONE | 3);
+		assert_int_equal(destroy(counter), 0);
+		assert_int_equal(unit_segments(), 0);
+	}
+	make();
+	unit_put_word(counter_id(), 0, WORD_DEAD | WORD_GONE | 3);
+	fault_fail(FAULT_RMID, 1, EPERM);
+	assert_int_equal(destroy(false), -EPERM);
+	assert_true(fault_clear());
+	assert_int_equal(unit_segments(), 2);
+	remove_both();
+}
+
+static int make_data_as_its_owner(void *arg)
+{
+	unit_become(4242, 4242);
+	return sm_segment_create(unit_data_key('H'), 100, 0644) < 0;
+}
+
+static int make_a_counter_beside_it(void *arg)
+{
+	unit_become(4343, 4343);
+	return sm_counter_create(unit_counter_key('H'), 0666, NULL) < 0;
+}
+
+static void test_a_strangers_counter_keeps_nobody_from_it(void **state)
+{
+	assert_int_equal(unit_in_child(make_data_as_its_owner, NULL), 0);
+	assert_int_equal(unit_in_child(make_a_counter_beside_it, NULL), 0);
+	assert_int_equal(unit_in_child(destroy_as_a_stranger, NULL), 0);
+	assert_int_equal(data_id(), -ENOENT);
+	assert_int_equal(unit_segments(), 1);
+	sm_segment_remove(counter_id());
+}
+
 /* Of a counter that cannot be had, or is none, the word is not touched. */
 static void test_what_is_no_counter(void **state)
 {
@@ -189,6 +229,15 @@ static void test_what_is_no_counter(void **state)
 	assert_int_equal(destroy(false), 0);
 	assert_true(fault_clear());
 	assert_int_equal(unit_segments(), 0);
+	make();
+
+	pid_t pid = attach_elsewhere(10000);
+
+	fault_fail(FAULT_SHMAT, 0, ENOMEM);
+	assert_int_equal(destroy(true), -EBUSY);
+	assert_true(fault_clear());
+	unit_end(pid);
+	remove_both();
 	assert_true(sm_segment_create(unit_data_key('H'), 100, 0666) >= 0);
 	assert_true(sm_segment_create(unit_counter_key('H'), 100, 0666) >= 0);
 	fault_clear();
@@ -311,6 +360,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_a_counter_without_data),
 	UNIT(test_who_may_not_changes_nothing),
 	UNIT(test_refused_after_all),
+	UNIT(test_data_that_the_word_says_is_gone),
+	UNIT(test_a_strangers_counter_keeps_nobody_from_it),
 	UNIT(test_what_is_no_counter),
 	UNIT(test_an_old_program_counts_meanwhile),
 	UNIT(test_made_anew),
