@@ -42,6 +42,7 @@ struct making {
 	mode_t mode;
 	const char *path;
 	bool anew;		/* what data there is already is another's */
+	bool heedless;		/* of what a counter says that has no say in the data's life */
 	int made, data_made;	/* the counter, and the data, that this call made, or -1 */
 };
 
@@ -107,6 +108,14 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	return 0;
 }
 
+/* What it says is nobody's reason to remove the data that this thread makes (may_speak_for()). */
+static bool has_no_say(int counter_id)
+{
+	struct sm_segment seg;
+
+	return sm_segment_stat(counter_id, &seg) == 0 && seg.cuid != 0 && seg.cuid != geteuid();
+}
+
 static int create_once(struct making *m, size_t *found)
 {
 	struct sm_segment seg;
@@ -132,7 +141,7 @@ static int create_once(struct making *m, size_t *found)
 	}
 	if (page)
 		counter_mark(page, counter_size, m->path);
-	r = make_beside(m, counter_id, page, found);
+	r = make_beside(m, counter_id, m->heedless && has_no_say(counter_id) ? NULL : page, found);
 	if (page)
 		counter_detach(page, 0);
 	return r;
@@ -158,11 +167,24 @@ int pair_create(key_t data_key, size_t size, mode_t mode, const char *path, size
 	return create(&m, 2000 * MS, found);
 }
 
+/* What was made all the same must not stand in the way of another try. */
+static void take_back_data(const struct making *m)
+{
+	if (m->data_made >= 0 && sm_segment_find(m->data_key) == m->data_made && !segment_is_attached(m->data_made))
+		sm_segment_remove(m->data_made);
+}
+
 int pair_create_new(key_t data_key, size_t size, mode_t mode, const char *path)
 {
 	struct making m = { .data_key = data_key, .size = size, .mode = mode, .path = path, .anew = true };
 	size_t found;
 	int r = create(&m, 100 * MS, &found);	/* a daemon's thread waits */
 
+	/* A stranger who leaves his counter dead, and stays, keeps nobody from what is to be his. */
+	m.heedless = true;
+	for (int i = 0; r == -EAGAIN && i < 3; i++)
+		r = create_once(&m, &found);
+	if (r < 0)
+		take_back_data(&m);
 	return r < 0 ? r : m.data_made;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -342,6 +343,67 @@ static void test_the_counter_goes_meanwhile(void **state)
 	}
 }
 
+static void stay_with_a_dead_counter(void *uid)
+{
+	unit_become(*(unsigned *)uid, *(unsigned *)uid);
+
+	int id = sm_counter_create(unit_counter_key('H'), 0666, NULL);
+
+	unit_put_word(id, 0, WORD_DEAD | 3);
+	if (shmat(id, NULL, 0) == (void *)-1)
+		_exit(1);
+	unit_ready();
+	alarm(10);
+	pause();
+}
+
+static int make_new_as_user(void *arg)
+{
+	unit_become(4242, 4242);
+	return make_new() < 0;
+}
+
+static void test_a_stranger_leaves_his_counter_dead_and_stays(void **state)
+{
+	pid_t pid = unit_start(stay_with_a_dead_counter, &(unsigned){ 4343 });
+
+	assert_int_equal(unit_in_child(make_new_as_user, NULL), 0);
+	assert_true(data_id() >= 0);
+	unit_end(pid);
+	remove_both();
+}
+
+static void say_dead(void *arg)
+{
+	unit_put_word(counter_id(), 0, WORD_DEAD | 3);
+}
+
+/* Root's counter, which has a say, is written to when the data is there. */
+static int fail_to_make_new(void *arg)
+{
+	unit_become(4242, 4242);
+	fault_clear();
+	fault_hook(FAULT_SHMGET, *(int *)arg, say_dead, NULL);
+
+	int r = make_new();
+
+	fault_clear();
+	return r == -EAGAIN ? data_id() >= 0 : r < 0;
+}
+
+static void test_what_was_made_in_vain_is_taken_back(void **state)
+{
+	for (int nth = 1; nth < 12; nth++) {
+		pid_t pid;
+
+		assert_true(sm_counter_create(unit_counter_key('H'), 0666, NULL) >= 0);
+		pid = attach_elsewhere(10000);
+		assert_int_equal(unit_in_child(fail_to_make_new, &nth), 0);
+		unit_end(pid);
+		remove_both();
+	}
+}
+
 static void test_a_counter_that_cannot_be_attached(void **state)
 {
 	assert_true(sm_counter_create(unit_counter_key('H'), 0640, NULL) >= 0);
@@ -367,6 +429,8 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_made_anew),
 	UNIT(test_beside_a_dead_counter),
 	UNIT(test_the_counter_goes_meanwhile),
+	UNIT(test_a_stranger_leaves_his_counter_dead_and_stays),
+	UNIT(test_what_was_made_in_vain_is_taken_back),
 	UNIT(test_a_counter_that_cannot_be_attached),
 };
 
