@@ -176,6 +176,11 @@ static int finish_left(struct page *page, struct word word, int data_id, int cou
 	/* A program that has only the data attached counts nowhere, and uses it all the same. */
 	if (hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id)))
 		return -EBUSY;
+	/* Data that came when the old one was gone: it may be in its maker's hands, and is no leftover. The object lives again. */
+	if (word_gone(word) && data_id >= 0) {
+		page_swap(page, &word, word_next(word, 0));
+		return 0;
+	}
 	if (!page_swap(page, &word, word_next_dead(word)))
 		return 0;
 	return finish(page, word, data_id, counter_id, freed);

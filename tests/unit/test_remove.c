@@ -200,6 +200,21 @@ static void test_data_that_the_word_says_is_gone(void **state)
 	remove_both();
 }
 
+/* The monitor is not asked for it: it leaves such data its counter, and does not say that it is freed. */
+static void test_the_monitor_leaves_it_its_counter(void **state)
+{
+	int from, to;
+	bool freed = true;
+
+	make();
+	unit_put_word(counter_id(), 1, WORD_DEAD | WORD_GONE | 3);
+	assert_int_equal(sm_counter_reap_free(counter_id(), data_id(), 100, &from, &to, &freed), 0);
+	assert_false(freed);
+	assert_int_equal(value(), 0);
+	assert_int_equal(unit_segments(), 2);
+	assert_int_equal(destroy(true), 0);
+}
+
 static int make_data_as_its_owner(void *arg)
 {
 	unit_become(4242, 4242);
@@ -423,6 +438,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_who_may_not_changes_nothing),
 	UNIT(test_refused_after_all),
 	UNIT(test_data_that_the_word_says_is_gone),
+	UNIT(test_the_monitor_leaves_it_its_counter),
 	UNIT(test_a_strangers_counter_keeps_nobody_from_it),
 	UNIT(test_what_is_no_counter),
 	UNIT(test_an_old_program_counts_meanwhile),
