@@ -63,8 +63,9 @@ PRIVATE int pair_create_new(key_t data_key, size_t size, mode_t mode, const char
 
 /*
  * Free the object of these two, whoever holds it, or, IF_UNUSED, if nobody has either attached. DATA_ID -1: a counter without
- * data. Who joins meanwhile gets both or none; not where the counter is none, or the thread may not attach it. A counter that a stranger
- * made beside the data, and the thread may not remove, stays. Errors: EPERM (may not remove one of them: both stay; or the counter has data by now), EIDRM (the data, or the only one, was gone), EBUSY.
+ * data. Who joins meanwhile gets both or none; not where the counter is none, or the thread may not attach it. A counter that a
+ * stranger made beside the data, and that the thread may not remove, stays. Errors: EPERM (may not remove one of them: both stay; or
+ * the counter has data by now), EIDRM (the data, or the only one, was gone), EBUSY.
  */
 PRIVATE int pair_destroy(int data_id, int counter_id, bool if_unused);
 

@@ -191,6 +191,15 @@ static bool is_half_of(int counter_id, int data_id)
 	       may_speak_for(&counter, &data);
 }
 
+/* A lone one of an int only was asked for as a counter, and is to go in any case. */
+static bool is_counter(int counter_id, int data_id)
+{
+	struct sm_segment seg;
+
+	return (data_id < 0 && sm_segment_stat(counter_id, &seg) == 0 && seg.size == sizeof(int)) ||
+	       counter_recognize(counter_id, data_id) == 0;
+}
+
 static bool is_attached(int id)
 {
 	return id >= 0 && segment_is_attached(id);
@@ -206,7 +215,7 @@ int pair_destroy(int data_id, int counter_id, bool if_unused)
 		return -EPERM;
 	if (!may_remove(counter_id))
 		return if_unused && is_attached(data_id) ? -EBUSY : remove_data(data_id);
-	if (counter_recognize(counter_id, data_id) || counter_attach(counter_id, false, &page, NULL))
+	if (!is_counter(counter_id, data_id) || counter_attach(counter_id, false, &page, NULL))
 		return if_unused && (is_attached(data_id) || is_attached(counter_id)) ? -EBUSY :
 		       remove_plainly(data_id, counter_id);
 

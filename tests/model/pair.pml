@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The two keys of an object that is made, joined, left and removed (rm(1) through the mount, `smctl rm`), as libsm/pair.c,
- * hold.c and remove.c do it, for an exhaustive search of all interleavings. One death, anywhere.
+ * hold.c, remove.c and reap.c do it, for an exhaustive search of all interleavings. One death, anywhere.
  *
  * counter.pml takes the two keys for one. Here they are two, because this is about what comes between them: data that a
  * slow maker made beside a counter that is being removed may be taken over by whoever makes the next counter.
@@ -22,6 +22,9 @@
 #endif
 #ifndef NX
 #define NX 0		/* who is asked to remove it */
+#endif
+#ifndef NR
+#define NR 0		/* monitors */
 #endif
 #ifndef DEATHS
 #define DEATHS 1
@@ -158,6 +161,33 @@ over:
 	done++
 }
 
+/* sm_counter_reap_free(), of a word that is dead. */
+proctype R() {
+	byte d, c, n, s;
+	bool x, g, ok;
+	d = dkey;
+	c = ckey;
+	if :: c == NONE -> goto over :: else fi;
+	atomic { if :: crmd[c] && nat[c] == 0 -> goto over :: else -> nat[c]++ fi }
+	d_step { LOAD }
+	if
+	:: !x || dkey != d || ckey != c -> skip
+	:: else ->
+		if
+		:: nat[c] > 1 -> skip
+		:: nat[c] == 1 && d != NONE && dnat[d] > 0 -> skip
+		:: else ->
+			if
+			:: g && d != NONE -> SWAP(0, false, false)
+			:: else -> SWAP(0, true, g); if :: ok -> REMOVE(MAY_DIE) :: else fi
+			fi
+		fi
+	fi;
+	nat[c]--;
+over:
+	done++
+}
+
 /* pair_destroy() */
 proctype X() {
 	byte d, c, n, s, loops = 0;
@@ -202,8 +232,10 @@ init {
 		i = 0;
 		do :: i < NU -> run P(false); i++ :: else -> break od;
 		i = 0;
-		do :: i < NX -> run X(); i++ :: else -> break od
+		do :: i < NX -> run X(); i++ :: else -> break od;
+		i = 0;
+		do :: i < NR -> run R(); i++ :: else -> break od
 	}
-	done == NP + NU + NX;
+	done == NP + NU + NX + NR;
 	assert(excused || deaths || (dkey == NONE) == (ckey == NONE))
 }
