@@ -361,6 +361,32 @@ def test_a_shmid_that_is_reused_as_it_is_being_attached(m):
     m.remove()
 
 
+def test_a_shmid_that_is_reused_as_it_is_being_opened(m):
+    """The same for open(2), by a descriptor that stands for the first segment: a name would stand for the other one by then."""
+    m.key()
+    for flags in os.O_RDONLY, os.O_RDWR:
+        data, _ = m.make(contents=b'first')
+        handle = os.open(m.at('app.key:A'), os.O_PATH)
+        wait_until(lambda: time.time() >= shm.stat(data).ctime + 1, 'the other one is of another second', 3)
+        seen = []
+
+        def read():
+            fd = os.open('/proc/self/fd/%d' % handle, flags)
+            seen.append(os.pread(fd, 5, 0))
+            os.close(fd)
+        with m.daemon.traced('-e', 'trace=shmat', '-e', 'inject=shmat:delay_enter=400000') as log:
+            reader = threading.Thread(target=lambda: seen.append(errno_of(read)))
+            reader.start()
+            wait_until(lambda: os.path.getsize(log), 'the daemon is about to attach')
+            m.remove()
+            shm.next_id(data)
+            equal(m.make(contents=b'other')[0], data)
+            reader.join()
+        equal(seen, ['ESTALE'])
+        os.close(handle)
+        m.remove()
+
+
 def test_removed_is_gone_from_id_although_it_was_just_read(m):
     """In copying mode smfs itself is attached for a while; it is nobody that keeps a removed segment."""
     m.key()
