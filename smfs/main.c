@@ -99,7 +99,7 @@ static int start_core(const struct options *o)
 		return fail("cannot start", -err);
 	raise_descriptor_limit();
 	staged_start(o->default_size);
-	share_start(o->staged, o->files ? o->files : default_files());
+	share_start(o->staged, o->listings, o->files ? o->files : default_files());
 	caller_start();
 	return 0;
 }

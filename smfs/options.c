@@ -13,7 +13,7 @@
 #include "ipcns.h"
 
 enum key {
-	KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT,
+	KEY_HELP, KEY_VERSION, KEY_DEBUG, KEY_SIZE, KEY_STAGED, KEY_FILES, KEY_LISTINGS, KEY_ACCESS, KEY_REAP, KEY_SUBTYPE, KEY_REMOUNT,
 	KEY_MAX_THREADS, KEY_MAX_IDLE_THREADS, KEY_WAITING, KEY_MAX_WAITING, KEY_MAX_READ, KEY_WITHOUT_VALUE,
 };
 
@@ -35,6 +35,7 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("size=", KEY_SIZE),
 	FUSE_OPT_KEY("staged=", KEY_STAGED),
 	FUSE_OPT_KEY("files=", KEY_FILES),
+	FUSE_OPT_KEY("listings=", KEY_LISTINGS),
 	FUSE_OPT_KEY("waiting=", KEY_WAITING),
 	FUSE_OPT_KEY("max_waiting=", KEY_MAX_WAITING),
 	FUSE_OPT_KEY("access=", KEY_ACCESS),
@@ -46,6 +47,7 @@ static const struct fuse_opt known[] = {
 	FUSE_OPT_KEY("size", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("staged", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("files", KEY_WITHOUT_VALUE),
+	FUSE_OPT_KEY("listings", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("waiting", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("max_waiting", KEY_WITHOUT_VALUE),
 	FUSE_OPT_KEY("access", KEY_WITHOUT_VALUE),
@@ -178,6 +180,8 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 		return parse_size(arg, &o->staged);
 	case KEY_FILES:
 		return parse_number(arg, 1000000000, "not a number of files from 1 to 1000000000", &o->files);
+	case KEY_LISTINGS:
+		return parse_size(arg, &o->listings);
 	case KEY_MAX_THREADS:
 		return parse_threads(arg, &o->max_threads);
 	case KEY_MAX_IDLE_THREADS:
@@ -208,7 +212,7 @@ static int on_option(void *data, const char *arg, int key, struct fuse_args *out
 int options_parse(struct fuse_args *args, struct options *o)
 {
 	*o = (struct options){
-		.default_size = 4096, .staged = (size_t)256 << 20,
+		.default_size = 4096, .staged = (size_t)256 << 20, .listings = (size_t)64 << 20,
 		.max_threads = 10, .max_idle_threads = 4,
 	};
 	if (fuse_opt_parse(args, o, known, on_option))
@@ -259,6 +263,7 @@ void options_print_help(const char *program)
 	       "    -o reap[=SECONDS]      take off the references of dead holders within SECONDS (1), free what they left\n"
 	       "    -o staged=SIZE         most bytes that one user's new files and size changes may hold (256M)\n"
 	       "    -o files=N             most open files of one user (a quarter of the descriptors or mappings; 65536)\n"
+	       "    -o listings=SIZE       most memory that listings of one user's open directories may hold (64M)\n"
 	       "    -o waiting=N           most requests of one user that may wait at once for key files, or work long (8)\n"
 	       "    -o max_waiting=N       most of all users (1024)\n"
 	       "    -o ipcns=PID|PATH      show that IPC namespace; KEYDIR is in that process' root\n"

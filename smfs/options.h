@@ -17,6 +17,7 @@ struct options {
 	unsigned max_read;		/* bytes of a read; 0: the kernel's */
 	size_t default_size;		/* of an object made without a size, bytes */
 	size_t staged;			/* most bytes of one user's files in the making */
+	size_t listings;		/* most bytes that listings of one user's open directories hold */
 	unsigned files;			/* most open files of one user; 0: by RLIMIT_NOFILE and vm.max_map_count */
 	unsigned waiting, max_waiting;	/* most requests that wait at once, of one user and in all; 0: pool.h's */
 	enum way_choice access;

@@ -15,7 +15,6 @@
 #include "hash.h"
 #include "log.h"
 
-#define MOST_LISTED ((size_t)64 << 20)	/* bytes: fifty listings of the most segments that Linux has without a boot option */
 #define SPARE 512	/* descriptors kept for key paths: some hundred at once; beyond that they are EMFILE */
 
 struct share {
@@ -28,14 +27,16 @@ struct share {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* of the table */
 static struct share *shares;
 static size_t most_bytes = (size_t)256 << 20;
+static size_t most_listed = (size_t)64 << 20;
 static unsigned most_files = 1024;
 static int scarce_from = 512;
 
-void share_start(size_t bytes, unsigned files)
+void share_start(size_t bytes, size_t listed, unsigned files)
 {
 	struct rlimit limit;
 
 	most_bytes = bytes;
+	most_listed = listed;
 	most_files = files;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1u << 30)
 		scarce_from = (int)limit.rlim_cur - (limit.rlim_cur > 2 * SPARE ? SPARE : (int)limit.rlim_cur / 2);
@@ -148,7 +149,7 @@ static int list_one(uid_t uid, size_t had, size_t has)
 
 	size_t others = s->listed - had;
 
-	if (others && has && has > MOST_LISTED - (others < MOST_LISTED ? others : MOST_LISTED))
+	if (others && has && has > most_listed - (others < most_listed ? others : most_listed))
 		return -ENOMEM;
 	s->listed = others + has;
 	return 0;
@@ -159,8 +160,8 @@ int share_list(uid_t uid, size_t had, size_t has)
 	int err = list_one(uid, had, has);
 
 	if (err)
-		log_limited("listings", 1, uid, LOG_WARNING, "user %u: listings of open directories hold %zu MiB, the most allowed",
-			    uid, MOST_LISTED >> 20);
+		log_limited("listings", 1, uid, LOG_WARNING,
+			    "user %u: listings of open directories may hold %zu bytes, and no more (-o listings=)", uid, most_listed);
 	return err;
 }
 

@@ -12,7 +12,7 @@
  * kernel, and listings of open directories. Thread-safe.
  */
 
-void share_start(size_t most_bytes, unsigned most_files);
+void share_start(size_t most_bytes, size_t most_listed, unsigned most_files);
 
 /* 0, or -ENOSPC (beyond the user's share), -ENOMEM. */
 int share_take(uid_t uid, size_t bytes);

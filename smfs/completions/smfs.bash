@@ -8,8 +8,8 @@ _smfs_mount_options() {
 	case $cur in
 	access=*) head+=access= cur=${cur#*=} values='auto native copy' ;;
 	ipcns=*) head+=ipcns= cur=${cur#*=} values=$(cd /proc && echo [0-9]*) ;;
-	*) values='access= allow_other allow_root auto_unmount clone_fd debug files= fsname= ipcns= max_idle_threads= max_threads=
-		max_waiting= noatime reap reap= ro rw size= staged= waiting=' ;;
+	*) values='access= allow_other allow_root auto_unmount clone_fd debug files= fsname= ipcns= listings= max_idle_threads=
+		max_threads= max_waiting= noatime reap reap= ro rw size= staged= waiting=' ;;
 	esac
 	compopt -o nospace
 	mapfile -t COMPREPLY < <(compgen -P "$head" -W "$values" -- "$cur")

@@ -7,6 +7,7 @@ function __smfs_mount_options
         auto_unmount 'Unmount when the process ends, however it ends' clone_fd 'A device descriptor for each thread' \
         debug 'Print every request' files= 'Most files that one user may have open' \
         fsname= 'Name of the source in the mount table' ipcns= 'Show that IPC namespace' \
+        listings= 'Most bytes of listings of open directories' \
         max_idle_threads= 'Most idle threads' max_threads= 'Most threads' \
         max_waiting= 'Most requests of all users that may wait at once' noatime 'Leave access times alone' \
         reap 'Take off the references of dead holders' reap= 'The same, within so many seconds' ro Read-only \

@@ -239,6 +239,26 @@ def test_one_user_holds_every_listing(m):
 
 
 @harness.allow_other
+@harness.options('-o', 'listings=20K')
+def test_a_smaller_share_of_listings(m):
+    """One may be larger than the share, a second one may not, and the line says which option it is."""
+    m.daemon.may_complain = True
+    for i in range(100):
+        m.key('%0200d' % i)
+        m.make('%0200d' % i, contents=b'x')
+
+    def list_two():
+        first = os.open(m.mnt, os.O_RDONLY | os.O_DIRECTORY)
+        seen = [len(os.listdir(first)), errno_of(os.listdir, m.mnt)]
+        os.close(first)
+        return seen
+    equal(as_one(m, GREEDY, list_two), [202, 'ENOMEM'])
+    equal('user %d: listings of open directories may hold 20480 bytes, and no more (-o listings=)' % GREEDY in m.daemon.stderr(),
+          True, m.daemon.stderr())
+    wait_until(lambda: as_one(m, GREEDY, lambda: errno_of(os.listdir, m.mnt)) == 'OK', 'it is given back')
+
+
+@harness.allow_other
 @harness.deadline(60)
 def test_names_that_the_kernel_forgets(m):
     """Each name that was looked up costs memory as long as the kernel keeps it, and by links there is no end of names."""

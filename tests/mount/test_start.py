@@ -71,7 +71,7 @@ def test_unknown_options(m):
 
 @harness.unmounted
 def test_options_without_their_value(m):
-    for option in ('size', 'staged', 'files', 'access', 'ipcns', 'max_threads', 'max_idle_threads'):
+    for option in ('size', 'staged', 'files', 'listings', 'access', 'ipcns', 'max_threads', 'max_idle_threads'):
         refused(m, 'smfs: -o %s: a value is missing' % option, '-o', option, m.keys, m.mnt, status=2)
 
 
@@ -85,7 +85,7 @@ def test_numbers_of_threads_that_are_none(m):
 
 @harness.unmounted
 def test_sizes_that_are_none(m):
-    for option in ('size', 'staged'):
+    for option in ('size', 'staged', 'listings'):
         for value in ('', 'x', '-1', '-5K', '1.5', '4X', '4KK', ' 4', '4 ', '0x10', '99999999999999999999', '9999999999G', 'K', '4K4',
                       '+', '18446744073709551616'):
             refused(m, option, '-o', '%s=%s' % (option, value), m.keys, m.mnt)

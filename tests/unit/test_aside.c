@@ -221,6 +221,6 @@ int main(void)
 	if (unshare(CLONE_NEWIPC))
 		return unit_skip("no private IPC namespace");
 	guard_start();
-	share_start((size_t)1 << 30, 100);
+	share_start((size_t)1 << 30, 1 << 20, 100);
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }

@@ -12,7 +12,7 @@
 
 static void listings_together_are_bounded(void **state)
 {
-	share_start(MIB, 10);
+	share_start(MIB, 64 * MIB, 10);
 	assert_int_equal(share_open(1), 0);
 	assert_int_equal(share_open(1), 0);
 	assert_int_equal(share_open(2), 0);
