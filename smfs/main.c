@@ -142,13 +142,16 @@ static int choose_way(struct fuse_session *se, const struct options *o, int *why
 
 struct start {
 	const struct options *options;
+	const char *mountpoint;		/* resolved: it was given relative to a directory that nobody knows later */
 	int why_not_native;
 	bool served;
 };
 
 /* Whoever looks for a cause later wants to know first what runs here, where, how, and with what rights. */
-static void announce(const struct options *o, int why_not_native)
+static void announce(const struct start *start)
 {
+	const struct options *o = start->options;
+	const int why_not_native = start->why_not_native;
 	char capabilities[CALLER_CAPABILITIES_MAX], reason[128] = "";
 
 	caller_capabilities(capabilities);
@@ -156,11 +159,11 @@ static void announce(const struct options *o, int why_not_native)
 		snprintf(reason, sizeof(reason), " (no passthrough: %s)", strerror(-why_not_native));
 	if (!o->foreground) {
 		log_line(LOG_INFO, "version " SM_VERSION ", %s on %s, %s access%s, capabilities: %s", ops.keydir.dir.path,
-			 o->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
+			 start->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
 		return;
 	}
 	printf("smfs: version " SM_VERSION ", %s on %s, %s access%s, capabilities: %s\n", ops.keydir.dir.path,
-	       o->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
+	       start->mountpoint, why_not_native ? "copying" : "native", reason, capabilities);
 	fflush(stdout);
 }
 
@@ -172,7 +175,7 @@ static void begin_to_serve(void *arg)
 	start->served = true;
 	if (!start->options->foreground)
 		log_to_syslog();
-	announce(start->options, start->why_not_native);
+	announce(start);
 	background_ready();
 	notify_send("READY=1");
 }
@@ -255,9 +258,9 @@ static int start_threads(const struct options *o)
 }
 
 /* Mounted: once it serves, nothing ends the daemon but a signal or an unmount. */
-static int run_mounted(struct fuse_session *se, const struct options *o)
+static int run_mounted(struct fuse_session *se, const struct options *o, const char *mountpoint)
 {
-	struct start start = { .options = o };
+	struct start start = { .options = o, .mountpoint = mountpoint };
 	int status;
 
 	if (device_start(se))
@@ -328,7 +331,7 @@ static int run(struct fuse_args *args, const struct options *o)
 
 		info_start(device);
 		truncate_start(device);
-		status = run_mounted(se, o);
+		status = run_mounted(se, o, mountpoint);
 		fuse_session_unmount(se);
 	}
 	fuse_session_destroy(se);

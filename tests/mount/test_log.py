@@ -62,9 +62,10 @@ class Syslog:
             umount(self.mnt, harness.MNT_DETACH)
 
 
-def in_background(m, *options):
+def in_background(m, *options, relative=False):
     """smfs as a daemon; its pid."""
-    done = subprocess.run([SMFS, *options, m.keys, m.mnt], capture_output=True, timeout=WAIT)
+    operands = [os.path.basename(path) if relative else path for path in (m.keys, m.mnt)]
+    done = subprocess.run([SMFS, *options, *operands], capture_output=True, timeout=WAIT, cwd=m.scratch)
     equal((done.returncode, done.stdout, done.stderr), (0, b'', b''))
     return next(int(p) for p in os.listdir('/proc') if p.isdigit() and os.path.exists('/proc/%s/exe' % p)
                 and os.path.realpath('/proc/%s/exe' % p) == os.path.realpath(SMFS))
@@ -100,6 +101,9 @@ def test_the_start_line(m):
         end(m, pid)
         pid = in_background(m, '-o', 'access=copy')
         has(log.line(), 'copying access')
+        end(m, pid)
+        pid = in_background(m, relative=True)
+        has(log.line(), 'version %s, %s on %s, ' % (version, m.keys, m.mnt))
         end(m, pid)
     finally:
         log.close()
