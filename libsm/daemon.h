@@ -62,6 +62,12 @@ PRIVATE int pair_create_new(key_t data_key, size_t size, mode_t mode, const char
 /* ---- remove.c ---------------------------------------------------------------------------------- */
 
 /*
+ * Anybody may make a counter beside data that has none, and count in it as he likes. So it is taken for half of the object, and what
+ * it says for a reason to remove data, only if who made the counter could have removed the data himself.
+ */
+PRIVATE bool counter_may_speak_for(const struct sm_segment *counter, const struct sm_segment *data);
+
+/*
  * Free the object of these two, whoever holds it, or, IF_UNUSED, if nobody has either attached. DATA_ID -1: a counter without
  * data. Who joins meanwhile gets both or none; not where the counter is none, or the thread may not attach it. A counter that a
  * stranger made beside the data, and that the thread may not remove, stays. Errors: EPERM (may not remove one of them: both stay; or

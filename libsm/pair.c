@@ -108,7 +108,7 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	return 0;
 }
 
-/* What it says is nobody's reason to remove the data that this thread makes (may_speak_for()). */
+/* What it says is nobody's reason to remove the data that this thread makes (counter_may_speak_for()). */
 static bool has_no_say(int counter_id)
 {
 	struct sm_segment seg;

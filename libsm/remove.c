@@ -18,12 +18,8 @@
 
 #define CLAIMS 100	/* a word that changes that often between a look and a swap is not left alone on purpose */
 
-/*
- * Anybody may make a counter beside data that has none, and count in it as he likes. So what a counter says is
- * taken for a reason to remove data only if who made the counter could have removed the data himself. (The
- * creator: an owner can make anyone else the owner.)
- */
-static bool may_speak_for(const struct sm_segment *counter, const struct sm_segment *data)
+/* The creator, not the owner: an owner can make anyone else the owner. */
+bool counter_may_speak_for(const struct sm_segment *counter, const struct sm_segment *data)
 {
 	return counter->cuid == 0 || counter->cuid == data->uid || counter->cuid == data->cuid;
 }
@@ -35,7 +31,7 @@ bool pair_may_remove(int data_id, int counter_id)
 	bool has_counter = counter_id >= 0 && sm_segment_stat(counter_id, &counter) == 0;
 
 	return (!has_data || segment_may_remove(&data)) && (!has_counter || segment_may_remove(&counter)) &&
-	       (!has_data || !has_counter || may_speak_for(&counter, &data));
+	       (!has_data || !has_counter || counter_may_speak_for(&counter, &data));
 }
 
 bool pair_is(int data_id, int counter_id)
@@ -156,7 +152,6 @@ static int remove_or_revive(struct page *page, struct word *claim, struct word b
 
 	if (r != -EPERM)
 		r = pair_remove(page, claim, data_id, counter_id);
-
 	if (r == -EPERM && !word_dead(before))
 		page_swap(page, claim, word_next(*claim, before.counter));
 	return r;
@@ -188,7 +183,7 @@ static bool is_half_of(int counter_id, int data_id)
 	struct sm_segment data, counter;
 
 	return data_id < 0 || sm_segment_stat(data_id, &data) < 0 || sm_segment_stat(counter_id, &counter) < 0 ||
-	       may_speak_for(&counter, &data);
+	       counter_may_speak_for(&counter, &data);
 }
 
 /* A lone one of an int only was asked for as a counter, and is to go in any case. */

@@ -121,6 +121,17 @@ int store_create(key_t data_key, size_t size, mode_t mode, const char *path, str
 	return stat_new(id, data_key, size, out);
 }
 
+int store_remove(const struct object *obj)
+{
+	int err = -ENOENT;
+
+	if (obj->has_counter)
+		err = pair_destroy(obj->has_data ? obj->data.id : -1, obj->counter.id, false);
+	else if (obj->has_data)
+		err = sm_segment_remove(obj->data.id);
+	return err == -EIDRM ? -ENOENT : err;
+}
+
 /*
  * Is the counter to be changed along with the data? One that a stranger made beside somebody's data is no half of it, and
  * must not keep the owner from what is his. -EPERM: it is a half, and not the thread's to change.
@@ -130,35 +141,18 @@ static int counter_comes_along(const struct object *obj)
 	if (!obj->has_counter)
 		return false;
 	/* asked ahead only so that one half is not done without the other */
-	if (!obj->has_data || segment_may_remove(&obj->counter))
+	if (segment_may_remove(&obj->counter))
 		return true;
-
-	uid_t maker = obj->counter.cuid;
-
-	return maker == 0 || maker == obj->data.uid || maker == obj->data.cuid ? -EPERM : false;
-}
-
-int store_remove(const struct object *obj)
-{
-	int err, counter = counter_comes_along(obj);
-
-	if (!obj->has_data && !obj->has_counter)
-		return -ENOENT;
-	if (counter < 0)
-		return counter;
-	if (!counter)
-		err = sm_segment_remove(obj->data.id);
-	else
-		err = pair_destroy(obj->has_data ? obj->data.id : -1, obj->counter.id, false);
-	return err == -EIDRM ? -ENOENT : err;
+	return counter_may_speak_for(&obj->counter, &obj->data) ? -EPERM : false;
 }
 
 int store_set(const struct object *obj, uid_t uid, gid_t gid, mode_t mode)
 {
-	int counter = counter_comes_along(obj);
-
 	if (!obj->has_data)
 		return -ENOENT;
+
+	int counter = counter_comes_along(obj);
+
 	if (counter < 0)
 		return counter;
 
