@@ -53,9 +53,10 @@ PRIVATE void mapping_end(void *addr, size_t size);
 /* ---- pair.c ------------------------------------------------------------------------------------ */
 
 /*
- * As sm_create(), but the data segment is new. Returns its shmid; PATH, absolute, is recorded. Errors: EEXIST, ENOSPC, EINVAL
- * (SHMMAX), ENOMEM, EAGAIN (somebody removes the object all the time, for 100 ms). A counter that was there and
- * cannot be attached is taken as it is, and so, after that time, is one whose creator has no say in the data.
+ * As sm_create(), but the data segment is new. Returns its shmid, also if somebody has removed it by then; PATH, absolute, is
+ * recorded. Errors: EEXIST, ENOSPC, EINVAL (SHMMAX), ENOMEM, EAGAIN (somebody removes the object all the time, for 100 ms). A
+ * counter that was there and cannot be attached is taken as it is, and so, after that time, is one whose creator has no
+ * say in the data.
  */
 PRIVATE int pair_create_new(key_t data_key, size_t size, mode_t mode, const char *path);
 

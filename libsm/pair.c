@@ -102,10 +102,13 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	/* What a last leaver removed meanwhile is seen here, or it saw us attached and let it be. */
 	if (page)
 		w = page_load(page);
-	if (word_dead(w) || sm_segment_find(counter_key) != counter_id ||
-	    sm_segment_find(m->data_key) != data_id)
-		return -EAGAIN;
-	return 0;
+
+	bool dead = word_dead(w), there = sm_segment_find(m->data_key) == data_id;
+
+	/* Removed at once, and not with an old one, of which the word would tell: as if it had been removed later. */
+	if (m->anew && page && !dead && !there)
+		return 0;
+	return dead || !there || sm_segment_find(counter_key) != counter_id ? -EAGAIN : 0;
 }
 
 /* What it says is nobody's reason to remove the data that this thread makes (counter_may_speak_for()). */

@@ -423,6 +423,32 @@ static void test_what_was_made_in_vain_is_taken_back(void **state)
 	}
 }
 
+static void remove_both_plainly(void *arg)
+{
+	remove_both();
+}
+
+/* Whoever removes it as soon as it is made does not find it made again. */
+static void test_what_is_removed_at_once_stays_removed(void **state)
+{
+	int removed = 0;
+
+	for (int nth = 1; nth < 20; nth++) {
+		fault_clear();
+		fault_hook(FAULT_SHMGET, nth, remove_both_plainly, NULL);
+		assert_true(make_new() >= 0);
+
+		bool happened = fault_clear();
+
+		assert_int_equal(data_id() < 0, counter_id() < 0);
+		removed += data_id() < 0;
+		remove_both();
+		if (!happened)
+			break;
+	}
+	assert_true(removed > 0);
+}
+
 static void test_a_counter_that_cannot_be_attached(void **state)
 {
 	assert_true(sm_counter_create(unit_counter_key('H'), 0640, NULL) >= 0);
@@ -449,6 +475,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_made_anew),
 	UNIT(test_beside_a_dead_counter),
 	UNIT(test_the_counter_goes_meanwhile),
+	UNIT(test_what_is_removed_at_once_stays_removed),
 	UNIT(test_a_stranger_leaves_his_counter_dead_and_stays),
 	UNIT(test_what_was_made_in_vain_is_taken_back),
 	UNIT(test_a_counter_that_cannot_be_attached),
