@@ -44,6 +44,11 @@ def state(pid):
         return 'Z'
 
 
+def tracer_of(pid):
+    with open('/proc/%d/status' % pid) as status:
+        return int(status.read().split('TracerPid:')[1].split()[0])
+
+
 def gone(pid):
     return state(pid) == 'Z'
 
@@ -166,6 +171,26 @@ def test_the_keeper_is_killed_and_was_reaped_already(c):
     cli.wait_for(lambda: cli.refcount(path, 'A') == 2, 'smctl takes a new reference')
     os.kill(command, signal.SIGTERM)
     assert front.wait(5) == 143 and cli.refcount(path, 'A') == 1
+
+
+def test_the_keeper_is_killed_and_is_reaped_meanwhile(c):
+    """strace makes each attach slow: what the keeper left is taken off while the front one joins, and not twice."""
+    if not cli.have('strace'):
+        return
+    path = c.key()
+    front, keeper, command = started(c, path, 'A', '100', env=dict(os.environ, ASAN_OPTIONS='detect_leaks=0'))
+    tracer = subprocess.Popen(['strace', '-q', '-o', '/dev/null', '-e', 'trace=shmat',
+                               '-e', 'inject=shmat:delay_enter=300000', '-p', str(front.pid)], stderr=subprocess.DEVNULL)
+    c.children.append(tracer)
+    cli.wait_for(lambda: tracer_of(front.pid) == tracer.pid, 'strace has it')
+    os.kill(keeper, signal.SIGKILL)
+    time.sleep(0.45)        # it has looked, and is about to join
+    c.run('reap', path, 'A')
+    cli.wait_for(lambda: held(path), 'smctl takes a new reference')
+    time.sleep(1)
+    assert held(path)
+    os.kill(command, signal.SIGTERM)
+    assert front.wait(20) == 143 and shm.listing() == []
 
 
 def test_both_are_killed(c):

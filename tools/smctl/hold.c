@@ -25,6 +25,8 @@
 
 #include "smctl.h"
 
+#define REAP_MS 1000		/* for the counter to hold still; what is not taken off then is for any reaper */
+
 struct hold {
 	const struct target *target;
 	sm_object *obj;
@@ -166,10 +168,6 @@ static int gate_open(struct hold *h)
 /* The keeper was killed while the command runs. Join first and only then take off what it left behind. */
 static void take_over(struct hold *h)
 {
-	int counter = sm_segment_find(sm_key_counter(h->target->key)), leaked = 0;
-
-	if (counter >= 0)
-		sm_counter_leaked(counter, &leaked);
 	/* Not join(): an object that was removed meanwhile is not made again. */
 	if (sm_access(h->obj) < 0) {
 		access_fail(h);
@@ -177,8 +175,8 @@ static void take_over(struct hold *h)
 			  target_name(h->target));
 		return;
 	}
-	if (leaked > 0)
-		sm_counter_decrement(counter, NULL);
+	/* Not sm_decrement(): a monitor may have taken it off already. */
+	sm_counter_reap(sm_segment_find(sm_key_counter(h->target->key)), REAP_MS, NULL, NULL);
 }
 
 static void children_reap(struct hold *h)
