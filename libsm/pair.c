@@ -42,6 +42,7 @@ struct making {
 	mode_t mode;
 	const char *path;
 	bool anew;		/* what data there is already is another's */
+	bool died;		/* a dead counter was met: what is gone may have gone with it */
 	bool heedless;		/* of what a counter says that has no say in the data's life */
 	int made, data_made;	/* the counter, and the data, that this call made, or -1 */
 };
@@ -90,6 +91,7 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	if (page)
 		w = page_load(page);
 	if (word_dead(w)) {
+		m->died = true;
 		pair_help(page, w, counter_key, data_id, counter_id);
 		return -EAGAIN;
 	}
@@ -102,13 +104,13 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	/* What a last leaver removed meanwhile is seen here, or it saw us attached and let it be. */
 	if (page)
 		w = page_load(page);
-
-	bool dead = word_dead(w), there = sm_segment_find(m->data_key) == data_id;
-
-	/* Removed at once, and not with an old one, of which the word would tell: as if it had been removed later. */
-	if (m->anew && page && !dead && !there)
-		return 0;
-	return dead || !there || sm_segment_find(counter_key) != counter_id ? -EAGAIN : 0;
+	if (word_dead(w)) {
+		m->died = true;
+		return -EAGAIN;
+	}
+	if (sm_segment_find(counter_key) != counter_id || sm_segment_find(m->data_key) != data_id)
+		return -EAGAIN;
+	return 0;
 }
 
 /* What it says is nobody's reason to remove the data that this thread makes (counter_may_speak_for()). */
@@ -126,6 +128,9 @@ static int create_once(struct making *m, size_t *found)
 	size_t counter_size;
 	int counter_id, r;
 
+	/* Somebody removed it as soon as it was made: as if he had done so later. */
+	if (m->anew && m->data_made >= 0 && !m->died && sm_segment_find(m->data_key) != m->data_made)
+		return 0;
 	/* Said before anything is made. */
 	if (!m->anew && sm_segment_stat_key(m->data_key, &seg) == 0 && seg.size < m->size) {
 		*found = seg.size;

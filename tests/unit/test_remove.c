@@ -423,6 +423,30 @@ static void test_what_was_made_in_vain_is_taken_back(void **state)
 	}
 }
 
+static void mark_dead(void *arg)
+{
+	if (counter_id() >= 0)
+		unit_put_word(counter_id(), 0, WORD_DEAD | 3);
+}
+
+/* It is dead at any step: what was made beside it goes with it, and is made again. */
+static void test_the_counter_dies_meanwhile(void **state)
+{
+	for (int nth = 1; nth < 20; nth++) {
+		assert_true(sm_counter_create(unit_counter_key('H'), 0640, NULL) >= 0);
+		fault_clear();
+		fault_hook(FAULT_SHMGET, nth, mark_dead, NULL);
+		assert_true(make_new() >= 0);
+
+		bool happened = fault_clear();
+
+		assert_true(data_id() >= 0 && counter_id() >= 0);
+		remove_both();
+		if (!happened)
+			break;
+	}
+}
+
 static void remove_both_plainly(void *arg)
 {
 	remove_both();
@@ -475,6 +499,7 @@ static const struct CMUnitTest tests[] = {
 	UNIT(test_made_anew),
 	UNIT(test_beside_a_dead_counter),
 	UNIT(test_the_counter_goes_meanwhile),
+	UNIT(test_the_counter_dies_meanwhile),
 	UNIT(test_what_is_removed_at_once_stays_removed),
 	UNIT(test_a_stranger_leaves_his_counter_dead_and_stays),
 	UNIT(test_what_was_made_in_vain_is_taken_back),
