@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "exchange.h"
 #include "log.h"
+#include "passing.h"
 #include "refcount.h"
 #include "rights.h"
 #include "share.h"
@@ -29,6 +30,7 @@ struct file {
 	struct node *node;
 	int flags;
 	uid_t uid;			/* whose share it is of */
+	struct passing passing;
 	struct staged *staged;		/* a creating descriptor */
 	pthread_mutex_t lock;		/* of what follows */
 	struct way *way;		/* a segment */
@@ -158,6 +160,7 @@ void file_close(struct file *f)
 	if (err && err != -EEXIST)
 		log_limited("new objects", 1, f->uid, LOG_WARNING, "user %u: a new object was closed and could not be made: %s",
 			    (unsigned)f->uid, strerror(-err));
+	passing_end(&f->passing, f->node);
 	if (f->way)
 		way_put(f->node, f->way);
 	node_put(f->node);
@@ -178,9 +181,23 @@ uid_t file_user(const struct file *f)
 	return f->uid;
 }
 
-int file_backing(const struct file *f)
+int file_answer(struct file *f, int *backing)
 {
-	return f->way ? way_backing(f->way) : 0;
+	int possible = f->way ? way_backing(f->way) : 0;
+	int err = f->node->kind == NODE_SEGMENT ? passing_begin(&f->passing, f->node, possible > 0) : 0;
+
+	*backing = passing_is_through(&f->passing) ? possible : 0;
+	return err;
+}
+
+bool file_writes_in_parallel(struct file *f)
+{
+	return !f->staged && (passing_is_through(&f->passing) || !f->way || !way_backing(f->way));
+}
+
+void file_asked(struct file *f)
+{
+	passing_seen(&f->passing, f->node);
 }
 
 bool file_is_native(struct file *f)

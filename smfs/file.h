@@ -38,8 +38,20 @@ struct node *file_node(const struct file *f);
 /* Whose share of open files F is of. */
 uid_t file_user(const struct file *f);
 
-/* The backing id for the reply to open, or 0. */
-int file_backing(const struct file *f);
+/*
+ * The open is about to be answered: *BACKING is the backing id to answer it with, or 0. Errors: ESTALE (the kernel is to look the
+ * name up again).
+ */
+int file_answer(struct file *f, int *backing);
+
+/*
+ * May the kernel send writes to F side by side? While one to a plain open file is on its way, Linux keeps the backing file of the
+ * inode, and fails opens with the next one: so not where there may be one.
+ */
+bool file_writes_in_parallel(struct file *f);
+
+/* The kernel asks for something with F. */
+void file_asked(struct file *f);
 
 /*
  * Bytes for a reply, at most as many as asked for, valid until file_read_end(). BUFFER gives room for them, which is used

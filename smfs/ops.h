@@ -104,8 +104,8 @@ int ops_stat(struct node *n, const struct caller *caller, struct stat *out);
 /* Fill an entry for N and count the kernel's reference to it. Errors: ESTALE, and N is as it was. */
 int ops_entry(struct node *n, const struct caller *caller, struct fuse_entry_param *out);
 
-/* Set up FI for the open file F; and which one that is. */
-void ops_fill_open(struct file *f, struct fuse_file_info *fi);
+/* Set up FI for the answer to the open of F; errors: ESTALE. And which one that is, of which the kernel asks something. */
+int ops_fill_open(struct file *f, struct fuse_file_info *fi);
 struct file *ops_file(const struct fuse_file_info *fi);
 
 /* ---- ops_job.c: requests that are answered from the pool ---- */

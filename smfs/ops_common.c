@@ -175,21 +175,28 @@ void *ops_buffer(size_t size)
 	return buffer.at;
 }
 
-void ops_fill_open(struct file *f, struct fuse_file_info *fi)
+int ops_fill_open(struct file *f, struct fuse_file_info *fi)
 {
+	int backing, err = file_answer(f, &backing);
+
 	fi->fh = (uintptr_t)f;
-	fi->backing_id = file_backing(f);
+	fi->backing_id = backing;
 	/*
 	 * Only a descriptor that cannot write is read by the kernel itself. A passthrough write past the end would
 	 * grow the inode behind the segment's back, so writes come here.
 	 */
 	fi->direct_io = !(fi->backing_id && (fi->flags & O_ACCMODE) == O_RDONLY);
-	fi->parallel_direct_writes = 1;
+	fi->parallel_direct_writes = file_writes_in_parallel(f);
 	fi->noflush = !file_wants_flush(f);	/* a round trip less for each close */
 	fi->keep_cache = 0;
+	return err;
 }
 
 struct file *ops_file(const struct fuse_file_info *fi)
 {
-	return (struct file *)(uintptr_t)fi->fh;
+	struct file *f = (struct file *)(uintptr_t)fi->fh;
+
+	if (f)
+		file_asked(f);
+	return f;
 }

@@ -39,11 +39,15 @@ static void reply_err(struct ops_job *base)
 
 static void reply_open(fuse_req_t req, struct file *f, struct fuse_file_info *fi, int err)
 {
+	if (!err) {
+		err = ops_fill_open(f, fi);
+		if (err)
+			file_close(f);
+	}
 	if (err) {
 		ops_reply_err(req, -err);
 		return;
 	}
-	ops_fill_open(f, fi);
 	if (fuse_reply_open(req, fi))
 		file_close(f);	/* the kernel could not take that in: the caller has no descriptor, and no release will come */
 }

@@ -86,7 +86,7 @@ static void open_finish(struct ops_job *base)
 	}
 	text_set(file_text(f), job->text, job->length, &job->seen);
 	job->text = NULL;
-	ops_fill_open(f, &job->fi);
+	ops_fill_open(f, &job->fi);	/* a text's fails never */
 	if (fuse_reply_open(base->req, &job->fi))
 		file_close(f);
 }

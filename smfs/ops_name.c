@@ -271,14 +271,15 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void reply_create(struct name_job *job, struct node *n, struct file *f)
 {
 	struct fuse_entry_param e;
-	int err = ops_entry(n, &job->base.caller, &e);
+	int err = ops_fill_open(f, &job->fi);
 
+	if (!err)
+		err = ops_entry(n, &job->base.caller, &e);
 	if (err) {
 		file_close(f);
 		ops_reply_err(job->base.req, -err);
 		return;
 	}
-	ops_fill_open(f, &job->fi);
 	if (fuse_reply_create(job->base.req, &e, &job->fi)) {	/* as in ops_open(): the caller has no descriptor */
 		node_forget(n->id, 1);
 		file_close(f);

@@ -236,6 +236,35 @@ def test_the_child_finishes_it(m):
     os.close(ready)
 
 
+def test_many_create_the_same_at_once(m):
+    """Some have it made, some open what is being made, some what is there: each has a file, which takes what is written."""
+    m.key()
+    import subprocess
+    tr=subprocess.Popen(['perf','--version'],stdout=-3,stderr=-3) if 0 else None
+    for _ in range(200):
+        go, start = os.pipe()
+        seen, say = os.pipe()
+
+        def create():
+            os.read(go, 1)
+            try: fd = os.open(m.at('app.key:A'), os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as e: raise AssertionError('open %r'%e)
+            os.pwrite(fd, b'x', 0)
+            equal(os.pread(fd, 1, 0), b'x')
+            os.close(fd)
+            os.write(say, b'.')
+        pids = [spawn(create) for _ in range(12)]
+        os.close(go)
+        os.write(start, 12 * b'g')
+        for pid in pids:
+            os.waitpid(pid, 0)
+        os.close(say)
+        equal(os.read(seen, 100), 12 * b'.')
+        os.close(seen)
+        os.close(start)
+        os.unlink(m.at('app.key:A'))
+
+
 def test_a_killed_writer_leaves_what_it_wrote(m):
     m.key()
     done, tell = os.pipe()
