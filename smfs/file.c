@@ -181,6 +181,12 @@ uid_t file_user(const struct file *f)
 	return f->uid;
 }
 
+void file_await(struct file *f)
+{
+	if (f->way && way_backing(f->way))
+		passing_await(f->node);
+}
+
 int file_answer(struct file *f, int *backing)
 {
 	int possible = f->way ? way_backing(f->way) : 0;

@@ -38,6 +38,9 @@ struct node *file_node(const struct file *f);
 /* Whose share of open files F is of. */
 uid_t file_user(const struct file *f);
 
+/* Wait until F, just opened, can be passed through to its backing file, if it has one. Not on a thread that serves all. */
+void file_await(struct file *f);
+
 /*
  * The open is about to be answered: *BACKING is the backing id to answer it with, or 0. Errors: ESTALE (the kernel is to look the
  * name up again).

@@ -44,7 +44,7 @@ struct node {
 	struct staged *staged;	/* staged.c's: the object in the making, while it is */
 	struct way *way;	/* way.c's: the way to the bytes, while the file is open */
 	unsigned opens;		/* way.c's */
-	unsigned passed, unseen;	/* passing.c's: open files */
+	unsigned passed, unseen, given_up;	/* passing.c's: open files; how often it gave up those unseen */
 	atomic_bool exchanged;	/* exchange.c's: its segment is just being replaced by another */
 	atomic_bool followed;	/* by node_follow() */
 

@@ -6,7 +6,9 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "passing.h"
 #include "staged.h"
+#include "way.h"
 
 /*
  * What makes an object of many bytes takes as long as they take to copy, so each user has it done on the threads of his
@@ -57,6 +59,8 @@ static void open_work(struct ops_job *base)
 	struct file_job *job = (struct file_job *)base;
 
 	base->err = file_open(base->node, job->fi.flags, &base->caller, &job->file);
+	if (!base->err)
+		file_await(job->file);
 }
 
 static void open_finish(struct ops_job *base)
@@ -84,7 +88,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_info_open(req, n, fi);
 		return;
 	}
-	if (n && ops_is_busy(n)) {
+	if (n && (ops_is_busy(n) || (passing_is_awaited(n) && way_is_native(n)))) {
 		open_slowly(req, n, fi);
 		return;
 	}

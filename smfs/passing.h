@@ -16,6 +16,7 @@ enum passing_state { PASSING_NONE, PASSING_UNSEEN, PASSING_PLAIN, PASSING_THROUG
 
 struct passing {
 	_Atomic enum passing_state state;	/* all zero at first */
+	unsigned given_up;			/* of the node, when it was answered */
 };
 
 /*
@@ -29,6 +30,15 @@ void passing_seen(struct passing *p, struct node *n);
 
 /* It is closed, or could not be answered. */
 void passing_end(struct passing *p, struct node *n);
+
+/*
+ * Is the kernel still to ask for something with a plain open file of N? And wait until it has; a descriptor that nobody uses is
+ * waited for once, for PASSING_WAIT_MS, by which time the kernel knows of it.
+ */
+#define PASSING_WAIT_MS 100
+
+bool passing_is_awaited(struct node *n);
+void passing_await(struct node *n);
 
 bool passing_is_through(const struct passing *p);
 

@@ -58,12 +58,33 @@ static void a_plain_one_is_refused_while_others_are_passed_through(void **state)
 	assert_int_equal(node.passed + node.unseen, 0);
 }
 
+static void an_idle_one_is_waited_for_once(void **state)
+{
+	struct passing idle = { 0 }, late = { 0 }, a = { 0 };
+
+	assert_int_equal(passing_begin(&idle, &node, false), 0);
+	assert_true(passing_is_awaited(&node));
+	passing_await(&node);
+	assert_false(passing_is_awaited(&node));
+	assert_int_equal(passing_begin(&late, &node, false), 0);
+	passing_end(&idle, &node);	/* it counts no more */
+	assert_true(passing_is_awaited(&node));
+	passing_seen(&late, &node);
+	passing_await(&node);
+	assert_int_equal(passing_begin(&a, &node, true), 0);
+	assert_true(passing_is_through(&a));
+	passing_end(&a, &node);
+	passing_end(&late, &node);
+	assert_int_equal(node.passed + node.unseen, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(alone_it_is_passed_through),
 		cmocka_unit_test(not_while_a_plain_one_may_be_on_its_way),
 		cmocka_unit_test(a_plain_one_is_refused_while_others_are_passed_through),
+		cmocka_unit_test(an_idle_one_is_waited_for_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
