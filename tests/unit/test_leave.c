@@ -185,6 +185,7 @@ static void test_who_may_not_finish_a_dead_object_revives_it(void **state)
 
 static void test_but_not_while_its_last_leaver_may_be_alive(void **state)
 {
+	int r = EAGAIN;
 	pid_t pid;
 
 	make();
@@ -193,7 +194,10 @@ static void test_but_not_while_its_last_leaver_may_be_alive(void **state)
 	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), EAGAIN);
 	unit_end(pid);
 	pid = attach_elsewhere(300);
-	assert_int_equal(unit_in_child(join_as_a_stranger, NULL), 0);
+	/* on a loaded machine that may take longer than a join waits */
+	for (int i = 0; i < 10 && r == EAGAIN; i++)
+		r = unit_in_child(join_as_a_stranger, NULL);
+	assert_int_equal(r, 0);
 	unit_end(pid);
 	remove_both();
 }
