@@ -260,6 +260,7 @@ def test_a_writer_starts_no_thread_for_each_block(m):
 
 
 @harness.options('-o', 'max_idle_threads=1')
+@harness.deadline(120)
 def test_threads_end_when_they_are_not_needed(m):
     m.key()
     m.make(size=1 << 20)

@@ -295,7 +295,7 @@ def blocked(pid):
 def test_no_thread_blocks_what_a_lost_page_raises(m):
     """A signal that is blocked as the fault raises it kills, whatever its handler. Copying, all threads there are run."""
     m.key()
-    m.make(contents=b'x', count=3)
+    m.make(contents=b'x')       # with nothing to take off
     m.read('app.key:A')
     fd = os.open(m.at('app.key:A.refcount'), os.O_RDONLY)
     os.pread(fd, 100, 0)
