@@ -113,12 +113,12 @@ static int make_beside(struct making *m, int counter_id, struct page *page, size
 	return 0;
 }
 
-/* What it says is nobody's reason to remove the data that this thread makes (counter_may_speak_for()). */
+/* Is what it says nobody's reason to remove the data that this thread makes? */
 static bool has_no_say(int counter_id)
 {
-	struct sm_segment seg;
+	struct sm_segment counter, ours = { .uid = geteuid(), .cuid = geteuid() };
 
-	return sm_segment_stat(counter_id, &seg) == 0 && seg.cuid != 0 && seg.cuid != geteuid();
+	return sm_segment_stat(counter_id, &counter) == 0 && !counter_may_speak_for(&counter, &ours);
 }
 
 static int create_once(struct making *m, size_t *found)

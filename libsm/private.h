@@ -73,6 +73,9 @@ PRIVATE bool pair_may_remove(int data_id, int counter_id);
 /* Whether both keys name these two ids; DATA_ID -1: there is no data. */
 PRIVATE bool pair_is(int data_id, int counter_id);
 
+/* Whether others have either attached. The caller has the counter attached; a program that has only the data counts nowhere. */
+PRIVATE bool pair_is_used(int data_id, int counter_id);
+
 /*
  * Remove data, then counter, by id; what is gone already is no error. DATA_ID -1: none. PAGE is the attached counter, *CLAIM
  * its word as the caller has made it, dead; if that has changed since, somebody else removes. 0 or -EPERM, and *CLAIM

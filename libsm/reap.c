@@ -169,12 +169,9 @@ static int finish(struct page *page, struct word word, int data_id, int counter_
 /* A word that is dead, and its last leaver is no more, or left. */
 static int finish_left(struct page *page, struct word word, int data_id, int counter_id, bool *freed)
 {
-	struct sm_segment seg;
-
 	if (!pair_may_remove(data_id, counter_id) || !pair_is(data_id, counter_id))
 		return 0;
-	/* A program that has only the data attached counts nowhere, and uses it all the same. */
-	if (hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id)))
+	if (pair_is_used(data_id, counter_id))
 		return -EBUSY;
 	/* Data that came when the old one was gone: it may be in its maker's hands, and is no leftover. The object lives again. */
 	if (word_gone(word) && data_id >= 0) {

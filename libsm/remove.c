@@ -45,6 +45,18 @@ bool pair_is(int data_id, int counter_id)
 	return (data < 0 ? -1 : data) == data_id && sm_segment_find(seg.key) == counter_id;
 }
 
+static bool is_attached(int id)
+{
+	return id >= 0 && segment_is_attached(id);
+}
+
+bool pair_is_used(int data_id, int counter_id)
+{
+	struct sm_segment seg;
+
+	return hold_others(counter_id, NULL, &seg) > 0 || is_attached(data_id);
+}
+
 /* The data is gone. False: another's claim came after this one, and he removes the counter. */
 static bool tell_gone(struct page *page, struct word *claim)
 {
@@ -135,13 +147,6 @@ static int remove_half(int data_id, int counter_id)
 	return sm_segment_stat(counter_id, &seg) < 0 || seg.removed ? -EIDRM : -EPERM;
 }
 
-static bool is_used(int data_id, int counter_id)
-{
-	struct sm_segment seg;
-
-	return hold_others(counter_id, NULL, &seg) > 0 || (data_id >= 0 && segment_is_attached(data_id));
-}
-
 /*
  * Refused after all, what was alive lives on. The word may say that the data is gone, and there is some: an old program has
  * made it since, or whoever may write the counter has written that. It was asked for all the same.
@@ -166,7 +171,7 @@ static int destroy(struct page *page, int data_id, int counter_id, bool if_unuse
 
 		if (there < 0 && !pair_is(-1, counter_id))
 			return remove_half(data_id, counter_id);
-		if (if_unused && is_used(there, counter_id))
+		if (if_unused && pair_is_used(there, counter_id))
 			return -EBUSY;
 		if (page_swap(page, &w, word_next_dead(w))) {
 			int r = remove_or_revive(page, &w, before, there, counter_id);
@@ -195,21 +200,17 @@ static bool is_counter(int counter_id, int data_id)
 	       counter_recognize(counter_id, data_id) == 0;
 }
 
-static bool is_attached(int id)
-{
-	return id >= 0 && segment_is_attached(id);
-}
-
 int pair_destroy(int data_id, int counter_id, bool if_unused)
 {
 	struct page *page;
 
 	if (!may_remove(data_id))
 		return -EPERM;
-	if (!may_remove(counter_id) && is_half_of(counter_id, data_id))
-		return -EPERM;
-	if (!may_remove(counter_id))
+	if (!may_remove(counter_id)) {
+		if (is_half_of(counter_id, data_id))
+			return -EPERM;
 		return if_unused && is_attached(data_id) ? -EBUSY : remove_data(data_id);
+	}
 	if (!is_counter(counter_id, data_id) || counter_attach(counter_id, false, &page, NULL))
 		return if_unused && (is_attached(data_id) || is_attached(counter_id)) ? -EBUSY :
 		       remove_plainly(data_id, counter_id);

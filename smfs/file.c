@@ -181,24 +181,29 @@ uid_t file_user(const struct file *f)
 	return f->uid;
 }
 
+/* What F, just opened, could be passed through to. */
+static int backing_of(const struct file *f)
+{
+	return f->way ? way_backing(f->way) : 0;
+}
+
 void file_await(struct file *f)
 {
-	if (f->way && way_backing(f->way))
+	if (backing_of(f))
 		passing_await(f->node);
 }
 
 int file_answer(struct file *f, int *backing)
 {
-	int possible = f->way ? way_backing(f->way) : 0;
-	int err = f->node->kind == NODE_SEGMENT ? passing_begin(&f->passing, f->node, possible > 0) : 0;
+	int err = f->node->kind == NODE_SEGMENT ? passing_begin(&f->passing, f->node, backing_of(f)) : 0;
 
-	*backing = passing_is_through(&f->passing) ? possible : 0;
+	*backing = passing_is_through(&f->passing) ? backing_of(f) : 0;
 	return err;
 }
 
 bool file_writes_in_parallel(struct file *f)
 {
-	return !f->staged && (passing_is_through(&f->passing) || !f->way || !way_backing(f->way));
+	return !f->staged && (passing_is_through(&f->passing) || !backing_of(f));
 }
 
 void file_asked(struct file *f)

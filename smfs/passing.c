@@ -75,10 +75,11 @@ void passing_await(struct node *n)
 
 	LOCKED(&lock);
 	const unsigned given_up = n->given_up;
+	int err = 0;
 
-	while (n->unseen && n->given_up == given_up) {
-		if (pthread_cond_clockwait(&settled, &lock, CLOCK_MONOTONIC, &until) == 0 || !n->unseen || n->given_up != given_up)
-			continue;
+	while (!err && n->unseen && n->given_up == given_up)
+		err = pthread_cond_clockwait(&settled, &lock, CLOCK_MONOTONIC, &until);
+	if (err && n->unseen && n->given_up == given_up) {
 		n->unseen = 0;
 		n->given_up++;
 		pthread_cond_broadcast(&settled);
